@@ -1,0 +1,82 @@
+"""Settings, from the environment (prefix ``DERMSYNTH_``); reading them connects to nothing."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+GIB = 1024**3
+
+
+class Settings(BaseSettings):
+    """All settings of all processes; README's table is made from these fields."""
+
+    model_config = SettingsConfigDict(env_prefix="DERMSYNTH_", extra="ignore", frozen=True)
+
+    database_url: str = Field(
+        "postgresql+psycopg://dermsynth:dermsynth@localhost:5432/dermsynth",
+        validation_alias=AliasChoices("DATABASE_URL", "DERMSYNTH_DATABASE_URL", "database_url"),
+        description="SQLAlchemy address of PostgreSQL.",
+    )
+    redis_url: str = Field(
+        "redis://localhost:6379/0",
+        validation_alias=AliasChoices("REDIS_URL", "DERMSYNTH_REDIS_URL", "redis_url"),
+        description="Address of Redis or Valkey, the broker of hints.",
+    )
+    data_dir: Path = Field(Path("var/data"), description="Shared volume: blobs, uploads, logs.")
+    weights_dir: Path = Field(
+        Path("var/weights"), description="Folder searched for pretrained weights."
+    )
+    diagnostics: bool = Field(False, description="Offer the job kinds noop, sleep and crash.")
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where torch computes.")
+    threads: int = Field(0, ge=0, description="Compute threads per job; 0: all cores of the host.")
+
+    lease_seconds: float = Field(60.0, gt=0, description="A silent worker loses its job after it.")
+    heartbeat_seconds: float = Field(
+        1.0,
+        gt=0,
+        description="How often a lease is renewed, progress written and the cancel flag read.",
+    )
+    reaper_seconds: float = Field(15.0, gt=0, description="How often lost jobs are looked for.")
+    backoff_seconds: float = Field(5.0, ge=0, description="Wait before a second attempt; doubles.")
+    backoff_max_seconds: float = Field(300.0, ge=0, description="Longest wait before an attempt.")
+    hint_age_seconds: float = Field(
+        5.0, gt=0, description="A job queued for longer gets its hint again."
+    )
+    kill_grace_seconds: float = Field(5.0, ge=0, description="From SIGTERM to SIGKILL of a job.")
+    event_poll_seconds: float = Field(0.5, gt=0, description="How often the API reads new events.")
+
+    max_upload_bytes: int = Field(50 * GIB, gt=0, description="Largest upload.")
+    max_body_bytes: int = Field(8 * 1024**2, gt=0, description="Largest JSON body.")
+    max_archive_files: int = Field(200_000, gt=0, description="Most entries of an archive.")
+    max_archive_bytes: int = Field(50 * GIB, gt=0, description="Most bytes of an unpacked archive.")
+    max_archive_ratio: float = Field(100.0, gt=1, description="Largest compression ratio.")
+    max_image_pixels: int = Field(100_000_000, gt=0, description="Most pixels of one image.")
+    upload_ttl_hours: float = Field(24.0, gt=0, description="Unfinished uploads expire after it.")
+
+    max_active_jobs: int = Field(10_000, gt=0, description="Unfinished jobs of one tenant.")
+    requests_per_minute: int = Field(6_000, gt=0, description="Requests of one key.")
+    max_predict_images: int = Field(32, gt=0, description="Images of one predict call.")
+
+    hosts: str = Field(
+        "localhost,127.0.0.1,[::1],testserver",
+        description="Host headers that are answered, separated by commas; * answers all.",
+    )
+    cookie_login: bool = Field(
+        False, description="Offer the one-time link that sets a session cookie (embedded stack)."
+    )
+    key_pepper: str = Field(
+        "", description="Secret for the hash of API keys; empty: one is made in the data folder."
+    )
+    version_suffix: str = Field("", description="Appended to the version, for builds.")
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """Return the settings of this process; tests call ``get_settings.cache_clear()``."""
+    return Settings()

@@ -1,0 +1,28 @@
+"""The one choke point of tenancy: every query on owned rows starts here."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from sqlalchemy import Select, inspect, select
+from sqlalchemy.orm import Session
+
+from core.db.models import Owned
+from core.errors import NotFound
+from core.services.principal import Principal
+
+M = TypeVar("M", bound=Owned)
+
+
+def readable(principal: Principal, model: type[M]) -> Select[M]:
+    """Return the select of all rows of ``model`` that the principal may see."""
+    return select(model).where(model.tenant_id == principal.tenant_id)
+
+
+def owned(session: Session, principal: Principal, model: type[M], row_id: str, thing: str) -> M:
+    """Return one row by id; NotFound (code ``<thing>_not_found``) also for another tenant's."""
+    identity: Any = inspect(model).primary_key[0]
+    row = session.scalar(readable(principal, model).where(identity == row_id))
+    if row is None:
+        raise NotFound(f"There is no {thing.replace('_', ' ')} {row_id}", code=f"{thing}_not_found")
+    return row

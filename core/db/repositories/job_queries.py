@@ -1,0 +1,169 @@
+"""SQL of what callers read about jobs: lists, progress trees, events of many jobs at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, literal_column, select, text
+from sqlalchemy.orm import Session
+
+from core.db.models import Job, Worker
+from core.db.repositories.access import readable
+from core.db.repositories.jobs import seconds_from_now
+from core.jobs.states import JobStatus
+from core.services.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs are asked for; None does not restrict."""
+
+    kind: str | None = None
+    status: str | None = None
+    label: str | None = None
+    dataset_id: str | None = None
+    parent_id: str | None = None
+    created_after: datetime | None = None
+
+
+def newest_jobs(
+    session: Session, principal: Principal, wanted: JobFilter, before: str | None, limit: int
+) -> list[Job]:
+    """Return jobs, newest first; ``parent_id`` "none" means those without a parent."""
+    query = readable(principal, Job).order_by(Job.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(Job.id < before)
+    if wanted.kind is not None:
+        query = query.where(Job.kind == wanted.kind)
+    if wanted.status is not None:
+        query = query.where(Job.status == wanted.status)
+    if wanted.label is not None:
+        query = query.where(Job.labels.contains([wanted.label]))
+    if wanted.dataset_id is not None:
+        query = query.where(Job.dataset_ids.contains([wanted.dataset_id]))
+    if wanted.created_after is not None:
+        query = query.where(Job.created_at > wanted.created_after)
+    if wanted.parent_id == "none":
+        query = query.where(Job.parent_id.is_(None))
+    elif wanted.parent_id is not None:
+        query = query.where(Job.parent_id == wanted.parent_id)
+    return list(session.scalars(query))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A job as its progress needs it."""
+
+    id: str
+    parent_id: str | None
+    status: str
+    weight: float
+    pending_children: int
+    span_start: float
+    span_end: float
+    current: float
+    total: float
+
+
+_TREE = text("""
+    WITH RECURSIVE tree AS (
+        SELECT c.* FROM jobs c JOIN jobs p ON p.id = c.parent_id
+        WHERE p.id = ANY(:roots) AND c.ordinal >= p.round_start
+        UNION ALL
+        SELECT c.* FROM jobs c JOIN tree p ON p.id = c.parent_id
+        WHERE p.status = 'running' AND c.ordinal >= p.round_start
+    )
+    SELECT id, parent_id, status, weight, pending_children, span_start, span_end,
+           progress_current, progress_total
+    FROM tree
+""")
+
+
+def descendants(session: Session, roots: Sequence[str]) -> list[Step]:
+    """Return the jobs of the current round below each root, in one query."""
+    if not roots:
+        return []
+    return [Step(*row) for row in session.execute(_TREE, {"roots": list(roots)})]
+
+
+def positions(session: Session, queued: Sequence[str]) -> dict[str, int]:
+    """Return how many due jobs stand before each queued one in its queue."""
+    if not queued:
+        return {}
+    statement = text("""
+        SELECT j.id, (
+            SELECT count(*) FROM jobs q
+            WHERE q.queue = j.queue AND q.status = 'queued' AND q.pending_children = 0
+              AND q.id < j.id)
+        FROM jobs j WHERE j.id = ANY(:ids)
+    """)
+    rows = session.execute(statement, {"ids": list(queued)})
+    return {row[0]: row[1] for row in rows}
+
+
+def live_workers(session: Session, silence_seconds: float) -> list[Worker]:
+    """Return the workers that reported within the last ``silence_seconds``."""
+    alive = Worker.last_seen > seconds_from_now(-silence_seconds)
+    return list(session.scalars(select(Worker).where(alive).order_by(Worker.id)))
+
+
+def live_queues(session: Session, silence_seconds: float) -> set[str]:
+    """Return the queues that some live worker consumes."""
+    queue = func.unnest(Worker.queues)
+    alive = Worker.last_seen > seconds_from_now(-silence_seconds)
+    return set(session.scalars(select(queue).where(alive).distinct()))
+
+
+_EVENTS = text("""
+    SELECT w.id, e.seq, e.type, e.data, e.at
+    FROM unnest(CAST(:ids AS text[]), CAST(:seqs AS int[])) AS w(id, seq)
+    CROSS JOIN LATERAL (
+        SELECT seq, type, data, at FROM job_events
+        WHERE job_id = w.id AND seq > w.seq ORDER BY seq LIMIT :most
+    ) AS e
+    ORDER BY w.id, e.seq
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One event of one of the jobs asked for."""
+
+    job_id: str
+    seq: int
+    type: str
+    data: dict[str, Any]
+    at: datetime
+
+
+def events_of_many(session: Session, after: Mapping[str, int], most: int) -> list[EventRow]:
+    """Return up to ``most`` events of each job after its number, in one query."""
+    values = {"ids": list(after), "seqs": list(after.values()), "most": most}
+    return [EventRow(*row) for row in session.execute(_EVENTS, values)]
+
+
+def counts(session: Session) -> list[tuple[str, str, int]]:
+    """Return (kind, status, number) of all jobs."""
+    query = select(Job.kind, Job.status, func.count()).group_by(Job.kind, Job.status)
+    return [(row[0], row[1], row[2]) for row in session.execute(query)]
+
+
+def depths(session: Session) -> dict[str, int]:
+    """Return how many jobs wait in each queue."""
+    query = (
+        select(Job.queue, func.count())
+        .where(Job.status == JobStatus.QUEUED, Job.pending_children == 0)
+        .group_by(Job.queue)
+    )
+    return {row[0]: row[1] for row in session.execute(query)}
+
+
+def revision(session: Session) -> str | None:
+    """Return the migration that the database is at; None when it has no tables yet."""
+    if session.execute(text("SELECT to_regclass('alembic_version')")).scalar() is None:
+        return None
+    column: Any = literal_column("version_num")
+    return session.execute(select(column).select_from(text("alembic_version"))).scalar()

@@ -1,0 +1,264 @@
+"""SQL of the queue of record: claim, lease, events, and the locks that keep trees consistent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Integer, cast, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from core.db.models import Artifact, Job, JobEvent
+from core.ids import new_id
+from core.jobs.states import TERMINAL, JobStatus
+
+NOW = func.clock_timestamp()
+
+
+def seconds_from_now(seconds: float) -> Any:
+    """Return the SQL of a time on the database's clock."""
+    return NOW + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -> Job | None:
+    """Take a job for one attempt; None when somebody else has it or it is not due."""
+    statement = (
+        update(Job)
+        .where(
+            Job.id == job_id,
+            Job.status == JobStatus.QUEUED,
+            Job.pending_children == 0,
+            Job.available_at <= NOW,
+        )
+        .values(
+            status=JobStatus.RUNNING,
+            attempt=Job.attempt + cast(~Job.uncounted, Integer),
+            claims=Job.claims + 1,
+            uncounted=False,
+            lease_token=new_id("req"),
+            lease_expires_at=seconds_from_now(lease_seconds),
+            worker_id=worker_id,
+            started_at=func.coalesce(Job.started_at, NOW),
+            phase="starting",
+            phase_started_at=NOW,
+            progress_current=0,
+            progress_total=1,
+        )
+        .returning(Job)
+        .execution_options(populate_existing=True)
+    )
+    return session.scalar(statement)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Which claim of which job a worker holds."""
+
+    job_id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a heartbeat reads back."""
+
+    cancel_requested: bool
+
+
+def renew(
+    session: Session,
+    lease: Lease,
+    lease_seconds: float,
+    progress: tuple[str, float, float] | None,
+) -> Beat | None:
+    """Renew a lease, write progress and read the cancel flag; None when the lease is lost."""
+    values: dict[str, Any] = {"lease_expires_at": seconds_from_now(lease_seconds)}
+    if progress is not None:
+        phase, current, total = progress
+        values |= {"phase": phase, "progress_current": current, "progress_total": total}
+    row = session.execute(
+        update(Job)
+        .where(*_held(lease))
+        .values(**values)
+        .returning(Job.cancel_requested_at)
+        .execution_options(synchronize_session=False)
+    ).first()
+    return None if row is None else Beat(cancel_requested=row[0] is not None)
+
+
+def save_checkpoint(session: Session, lease: Lease, state: dict[str, Any]) -> bool:
+    """Keep the state for a later attempt; False when the lease is lost."""
+    found = session.execute(
+        update(Job).where(*_held(lease)).values(checkpoint=state).returning(Job.id)
+    )
+    return found.first() is not None
+
+
+def _held(lease: Lease) -> tuple[Any, ...]:
+    return (
+        Job.id == lease.job_id,
+        Job.lease_token == lease.token,
+        Job.status == JobStatus.RUNNING,
+    )
+
+
+def lock_with_ancestors(session: Session, job_id: str) -> Job | None:
+    """Lock a job after all its ancestors, root first, so that no two transactions deadlock."""
+    chain = [job_id]
+    while parent := session.scalar(select(Job.parent_id).where(Job.id == chain[-1])):
+        chain.append(parent)
+    job = None
+    for ancestor in reversed(chain):
+        job = lock(session, ancestor)
+    return job
+
+
+def lock(session: Session, job_id: str) -> Job | None:
+    """Lock one row and read it afresh."""
+    return session.scalar(
+        select(Job)
+        .where(Job.id == job_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def lock_held(session: Session, lease: Lease) -> Job | None:
+    """Lock the job of a lease and its ancestors; None when the lease is lost (stale)."""
+    job = lock_with_ancestors(session, lease.job_id)
+    if job is None or job.lease_token != lease.token or job.status != JobStatus.RUNNING:
+        return None
+    return job
+
+
+def unfinished_children(session: Session, parent_id: str) -> list[Job]:
+    """Lock and return the children that have not ended."""
+    return list(
+        session.scalars(
+            select(Job)
+            .where(Job.parent_id == parent_id, Job.status.not_in(TERMINAL))
+            .order_by(Job.ordinal)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    )
+
+
+def children(session: Session, parent_id: str) -> list[Job]:
+    """Return all children of all rounds, in the order they were asked for."""
+    return list(
+        session.scalars(select(Job).where(Job.parent_id == parent_id).order_by(Job.ordinal))
+    )
+
+
+def artifacts_of(session: Session, job_ids: Sequence[str]) -> dict[str, list[Artifact]]:
+    """Return the artifacts of several jobs, by job, oldest first."""
+    found: dict[str, list[Artifact]] = {job_id: [] for job_id in job_ids}
+    for row in session.scalars(
+        select(Artifact).where(Artifact.job_id.in_(job_ids)).order_by(Artifact.id)
+    ):
+        found[row.job_id].append(row)
+    return found
+
+
+def add_event(session: Session, job_id: str, kind: str, data: dict[str, Any]) -> None:
+    """Append an event; commit order is sequence order, because the job's row is locked."""
+    _append(session, kind, data, Job.id == job_id)
+
+
+def add_event_held(session: Session, lease: Lease, kind: str, data: dict[str, Any]) -> bool:
+    """Append an event in the name of a lease; False, and nothing written, when it is lost."""
+    return _append(session, kind, data, *_held(lease))
+
+
+def _append(session: Session, kind: str, data: dict[str, Any], *where: Any) -> bool:
+    row = session.execute(
+        update(Job)
+        .where(*where)
+        .values(last_seq=Job.last_seq + 1)
+        .returning(Job.id, Job.last_seq)
+        .execution_options(synchronize_session=False)
+    ).first()
+    if row is None:
+        return False
+    session.execute(insert(JobEvent).values(job_id=row[0], seq=row[1], type=kind, data=data))
+    return True
+
+
+def events_after(session: Session, job_id: str, seq: int, limit: int) -> list[JobEvent]:
+    """Return events with a higher number than ``seq``, oldest first."""
+    return list(
+        session.scalars(
+            select(JobEvent)
+            .where(JobEvent.job_id == job_id, JobEvent.seq > seq)
+            .order_by(JobEvent.seq)
+            .limit(limit)
+        )
+    )
+
+
+def expired(session: Session, limit: int = 100) -> list[str]:
+    """Return ids of running jobs whose lease has run out on the database's clock."""
+    return list(
+        session.scalars(
+            select(Job.id)
+            .where(Job.status == JobStatus.RUNNING, Job.lease_expires_at < NOW)
+            .order_by(Job.lease_expires_at)
+            .limit(limit)
+        )
+    )
+
+
+def unhinted(session: Session, age_seconds: float, limit: int = 1000) -> list[tuple[str, str]]:
+    """Mark and return (id, queue) of due jobs whose last hint is older than ``age_seconds``."""
+    old = seconds_from_now(-age_seconds)
+    due = (
+        select(Job.id)
+        .where(
+            Job.status == JobStatus.QUEUED,
+            Job.pending_children == 0,
+            Job.available_at <= NOW,
+            func.coalesce(Job.hinted_at, Job.available_at) <= old,
+        )
+        .order_by(Job.available_at, Job.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = session.execute(
+        update(Job).where(Job.id.in_(due)).values(hinted_at=NOW).returning(Job.id, Job.queue)
+    )
+    return sorted((row[0], row[1]) for row in rows)
+
+
+def queue_position(session: Session, job: Job) -> int | None:
+    """Return how many due jobs stand before a queued one in its queue."""
+    if job.status != JobStatus.QUEUED:
+        return None
+    return session.scalar(
+        select(func.count())
+        .select_from(Job)
+        .where(
+            Job.queue == job.queue,
+            Job.status == JobStatus.QUEUED,
+            Job.pending_children == 0,
+            Job.id < job.id,
+        )
+    )
+
+
+def try_advisory_lock(session: Session, key: str) -> bool:
+    """Take a lock named by a text until the transaction ends; False when another holds it."""
+    return bool(
+        session.scalar(
+            text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key}
+        )
+    )
+
+
+def database_now(session: Session) -> datetime:
+    """Return the database's clock."""
+    now: datetime = session.execute(select(NOW)).scalar_one()
+    return now

@@ -1,0 +1,43 @@
+"""SQL of what jobs publish besides versions: artifacts, models, experiments; and of API keys."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from core.db.models import ApiKey, Experiment, Image, TrainedModel
+from core.db.repositories.access import readable
+from core.db.repositories.jobs import NOW
+from core.services.principal import Principal
+
+M = TypeVar("M", TrainedModel, Experiment, ApiKey)
+
+
+def newest_first(
+    session: Session, principal: Principal, model: type[M], before: str | None, limit: int
+) -> list[M]:
+    """Return rows, newest first, older than ``before``."""
+    query = readable(principal, model).order_by(model.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(model.id < before)
+    return list(session.scalars(query))
+
+
+def revoke(session: Session, key: ApiKey) -> None:
+    """Revoke a key; the time of the first revocation stays."""
+    session.execute(
+        update(ApiKey)
+        .where(ApiKey.id == key.id)
+        .values(revoked_at=func.coalesce(ApiKey.revoked_at, NOW))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def visible_blobs(session: Session, principal: Principal, blobs: set[str]) -> set[str]:
+    """Return those of the blobs that are pixels of one of the principal's images."""
+    query = select(Image.sha256).where(
+        Image.tenant_id == principal.tenant_id, Image.sha256.in_(blobs)
+    )
+    return set(session.scalars(query.distinct()))

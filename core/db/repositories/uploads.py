@@ -1,0 +1,55 @@
+"""SQL of uploads."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.orm import Session
+
+from core.db.models import Job, Upload
+from core.db.repositories.access import readable
+from core.db.repositories.jobs import NOW, seconds_from_now
+from core.errors import NotFound
+from core.jobs.states import TERMINAL
+from core.services.principal import Principal
+
+
+def add(session: Session, upload: Upload, ttl: timedelta) -> Upload:
+    """Write an upload that expires after ``ttl`` on the database's clock."""
+    upload.expires_at = seconds_from_now(ttl.total_seconds())
+    session.add(upload)
+    session.flush()
+    session.refresh(upload)
+    return upload
+
+
+def live(session: Session, principal: Principal, upload_id: str, *, lock: bool = False) -> Upload:
+    """Return an upload that has not expired; NotFound otherwise."""
+    query = readable(principal, Upload).where(Upload.id == upload_id, Upload.expires_at > NOW)
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    row = session.scalar(query)
+    if row is None:
+        raise NotFound(
+            f"There is no upload {upload_id}, or it has expired", code="upload_not_found"
+        )
+    return row
+
+
+def take_expired(session: Session, limit: int = 100) -> list[str]:
+    """Delete expired uploads that no unfinished job needs; returns their ids."""
+    needed = exists().where(
+        Job.status.not_in(TERMINAL), func.jsonb_exists(Job.inputs["uploads"], Upload.id)
+    )
+    rows = session.scalars(
+        select(Upload)
+        .where(Upload.expires_at <= NOW, ~needed)
+        .order_by(Upload.expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for row in rows:
+        session.delete(row)
+    session.flush()
+    return [row.id for row in rows]

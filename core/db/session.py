@@ -1,0 +1,48 @@
+"""Engines and sessions: one engine a process, made on first use, never at import."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.config import get_settings
+
+
+def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+    """Return an engine whose sessions run on UTC and never wait for ever."""
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        pool_timeout=10,
+        connect_args={
+            "connect_timeout": 5,
+            "options": "-c timezone=UTC -c lock_timeout=10000 -c statement_timeout=60000",
+        },
+    )
+
+
+@lru_cache(maxsize=1)
+def engine() -> Engine:
+    """Return this process's engine; after a fork call ``forget_engine`` first."""
+    return make_engine(get_settings().database_url, pool_size=40)
+
+
+@lru_cache(maxsize=1)
+def sessions() -> sessionmaker[Session]:
+    """Return this process's session factory."""
+    return sessionmaker(engine(), expire_on_commit=False)
+
+
+_of_parents: list[Engine] = []
+
+
+def forget_engine() -> None:
+    """Start over after a fork; the parent's engine is kept, so that nothing closes its sockets."""
+    if engine.cache_info().currsize:
+        _of_parents.append(engine())
+    engine.cache_clear()
+    sessions.cache_clear()

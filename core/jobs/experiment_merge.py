@@ -1,0 +1,158 @@
+"""The merge phase of an experiment: from the folds' predictions to verdict and report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from core.jobs.context import ChildResult, JobContext
+from core.jobs.kinds.experiment import classifiers, synthesized
+from core.jobs.kinds.experiment_shard import load_features
+from core.learning.analysis import analyse
+from core.learning.arms import parse_arms
+from core.learning.cohort import Cohort, usable_real
+from core.learning.folds import FoldTable, write_folds
+from core.learning.merge import (
+    class_tables,
+    method_settings,
+    told_once,
+    training_table,
+    verdict_figures,
+)
+from core.learning.predictions import merge_parts, read_predictions
+from core.learning.protocol import LegacyTable, file_order, legacy_protocol
+from core.learning.splits import sparse_classes
+from core.learning.verdict import Question, verdict_document
+from core.manifest import ImageRecord, canonical_json, read_manifest
+from core.plots.report import experiment_report
+
+if TYPE_CHECKING:
+    from core.jobs.kinds.experiment import ExperimentParams
+
+
+def merge(
+    ctx: JobContext, params: ExperimentParams, members: Cohort, table: FoldTable
+) -> tuple[str, dict[str, Any]]:
+    """Publish predictions, folds, verdict.json, figures and report.html from the folds' parts.
+
+    Returns the experiment's id and its verdict.json.
+    """
+    order = [
+        (arm.id, name)
+        for arm in parse_arms(params.arms, params.ratios)
+        for name in classifiers(params)
+    ]
+    shards = [child for child in ctx.children if child.role == "fold"]
+    merged, folds = ctx.scratch / "predictions.parquet", ctx.scratch / "folds.parquet"
+    merge_parts([ctx.blob(c.artifacts["part.parquet"].sha256) for c in shards], merged)
+    write_folds(table, members, folds)
+    ctx.progress("bootstrap", 0, 1)
+    predictions = read_predictions(merged, members, table, order)
+    found = analyse(predictions, replicates=params.bootstrap, seed=params.seed)
+    question = Question(
+        members.classes,
+        params.classifier,
+        tuple(parse_arms(params.arms, params.ratios)),
+        _augmented(ctx, params),
+        params.seed,
+    )
+    legacy = _legacy(ctx, params) if params.legacy_protocol else None
+    verdict = verdict_document(
+        found,
+        question,
+        order=order,
+        design=params.design,
+        fold_table_sha256=table.sha256,
+        legacy=legacy,
+        settings=_settings(ctx, params, question, table),
+        warnings=_warnings(params, members, table, shards),
+    )
+    figures = verdict_figures(found, question, verdict)
+    tables = {
+        "Scores by class": class_tables(found, question),
+        "Training images over all folds": training_table(c.result for c in shards),
+        "Settings": verdict["settings"],
+    }
+    dataset = ctx.inputs.versions[params.dataset_version_id].model_dump(mode="json")
+    page = experiment_report(
+        verdict=verdict,
+        dataset=dataset | {"groups": len(set(members.group_of))},
+        figures=figures,
+        tables=tables,
+    )
+    kept = ctx.artifact("predictions.parquet", merged, "application/vnd.apache.parquet")
+    ctx.artifact("folds.parquet", folds, "application/vnd.apache.parquet")
+    ctx.artifact("verdict.json", canonical_json(verdict).encode(), "application/json")
+    for name, data in figures.items():
+        ctx.artifact(name, data, "image/png")
+    ctx.artifact("report.html", page.encode(), "text/html")
+    draft = ctx.publish_experiment(params.dataset_version_id, verdict, kept)
+    return draft.id, verdict
+
+
+def _augmented(ctx: JobContext, params: ExperimentParams) -> bool:
+    """Tell whether the synthetic images come from the generator augment."""
+    names = [params.synthesis.generator] if params.synthesis else []
+    names += [
+        str((ctx.inputs.versions[v].generator or {}).get("name", ""))
+        for v in params.synthetic_version_ids
+    ]
+    return "augment" in names
+
+
+def _settings(
+    ctx: JobContext, params: ExperimentParams, question: Question, table: FoldTable
+) -> dict[str, Any]:
+    extracted = next(c for c in ctx.children if c.role == "features")
+    return method_settings(
+        question,
+        folds=params.folds if params.design == "cv" else 1,
+        repeats=params.repeats,
+        seeds=list(table.seeds),
+        bootstrap=params.bootstrap,
+        classifiers=classifiers(params),
+        backbone=params.backbone,
+        backbone_sha256=extracted.result["backbone_sha256"],
+        dataset_version_id=params.dataset_version_id,
+        synthetic_version_ids=list(params.synthetic_version_ids),
+        synthesized=synthesized(ctx),
+        dropped_by_holdout=table.dropped,
+        seed=params.seed,
+    )
+
+
+def _warnings(
+    params: ExperimentParams, members: Cohort, table: FoldTable, shards: list[ChildResult]
+) -> list[str]:
+    labels = [record.label for record in members.records]
+    told = told_once((note for c in shards for note in c.result["notes"]), len(shards))
+    if params.design == "cv":
+        sparse = sparse_classes(labels, members.group_of, params.folds)
+        told += [
+            f"Class {c} has only {n} groups for {params.folds} folds" for c, n in sparse.items()
+        ]
+    if table.dropped:
+        told.append(f"{table.dropped} training images dropped: their group is on the test side")
+    return told
+
+
+def _legacy(ctx: JobContext, params: ExperimentParams) -> dict[str, Any]:
+    """Run the course project's protocol on the same features."""
+    ctx.progress("legacy protocol", 0, 1)
+    made = {c.role: c for c in ctx.children if c.kind == "synthesize"}
+
+    def images(role: str) -> list[ImageRecord]:
+        child = made.get(role)
+        path = ctx.blob(child.artifacts["manifest.parquet"].sha256) if child else None
+        return file_order(read_manifest(path)) if path else []
+
+    real = file_order(usable_real(ctx.manifest(params.dataset_version_id)) + images("legacy_real"))
+    synthetic = images("legacy")
+    matrix = load_features(ctx, [(r.sha256, 0) for r in real + synthetic], params.backbone)
+    labels = [r.label for r in real + synthetic]
+    cut = len(real)
+    tables = {
+        "real": LegacyTable(matrix[:cut], labels[:cut]),
+        "synthetic": LegacyTable(matrix[cut:], labels[cut:]),
+        "combined": LegacyTable(matrix, labels),
+    }
+    return legacy_protocol(tables, threads=ctx.threads, real_is_augmented=params.real_is_augmented)

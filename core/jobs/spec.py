@@ -1,0 +1,177 @@
+"""What a job kind is, and the registry of all of them.
+
+A kind is one file in ``core/jobs/kinds`` with one function::
+
+    @job_kind("evaluate", params=EvaluateParams, result=EvaluateResult, queue="gpu")
+    def evaluate(ctx: JobContext, params: EvaluateParams) -> EvaluateResult | Children: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.errors import FieldError, InvalidInput
+from core.jobs.context import Children, Inputs, JobContext
+from core.registry import Registry
+
+Queue = Literal["gpu", "cpu", "io", "interactive"]
+Profile = Literal["light", "torch"]
+RefKind = Literal["version", "model", "upload"]
+
+
+class Params(BaseModel):
+    """Base of all parameter models: unknown fields are errors, an example is required."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Result(BaseModel):
+    """Base of all result models."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Marks a string parameter as the id of something that must exist at submission."""
+
+    kind: RefKind
+
+
+VersionId = Annotated[
+    str, Ref("version"), Field(pattern="^dsv_[0-9a-z]{26}$", description="A dataset version.")
+]
+ModelId = Annotated[str, Ref("model"), Field(pattern="^mdl_[0-9a-z]{26}$", description="A model.")]
+UploadId = Annotated[
+    str, Ref("upload"), Field(pattern="^upl_[0-9a-z]{26}$", description="A finished upload.")
+]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="Same seed, same result.")]
+
+
+class Cost(BaseModel):
+    """What a job is expected to take; ``seconds`` is on one slot of the smallest host."""
+
+    seconds: float = Field(ge=0)
+    images: int = Field(0, ge=0)
+    children: int = Field(0, ge=0)
+
+
+P = TypeVar("P", bound=Params)
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind(Generic[P, R]):
+    """One kind of job. ``check`` raises InvalidInput for what only the inputs can tell."""
+
+    name: str
+    params: type[P]
+    result: type[R]
+    run: Callable[[JobContext, P], R | Children]
+    queue: Queue
+    profile: Profile
+    timeout: float
+    max_attempts: int
+    public: bool
+    diagnostic: bool
+    check: Callable[[P, Inputs], None] | None
+    estimate: Callable[[P, Inputs], Cost] | None
+    queue_for: Callable[[P], Queue] | None
+    summary: str
+
+    def queue_of(self, params: P) -> Queue:
+        return self.queue_for(params) if self.queue_for else self.queue
+
+
+JOB_KINDS: Registry[JobKind[Any, Any]] = Registry("job_kind", "core.jobs.kinds")
+
+
+def job_kind(
+    name: str,
+    *,
+    params: type[P],
+    result: type[R],
+    queue: Queue,
+    profile: Profile = "light",
+    timeout: float = 3600.0,
+    max_attempts: int = 3,
+    public: bool = True,
+    diagnostic: bool = False,
+    check: Callable[[P, Inputs], None] | None = None,
+    estimate: Callable[[P, Inputs], Cost] | None = None,
+    queue_for: Callable[[P], Queue] | None = None,
+) -> Callable[[Callable[[JobContext, P], R | Children]], Callable[[JobContext, P], R | Children]]:
+    """Register a function as a job kind; its docstring's first line is the summary.
+
+    ``public=False``: only other jobs create it. ``diagnostic``: only with DERMSYNTH_DIAGNOSTICS.
+    ``profile``: what the zygote preloads. ``timeout``: seconds of one attempt.
+    """
+
+    def register(
+        run: Callable[[JobContext, P], R | Children],
+    ) -> Callable[[JobContext, P], R | Children]:
+        summary = (run.__doc__ or "").strip().splitlines()
+        kind = JobKind(
+            name=name,
+            params=params,
+            result=result,
+            run=run,
+            queue=queue,
+            profile=profile,
+            timeout=timeout,
+            max_attempts=max_attempts,
+            public=public,
+            diagnostic=diagnostic,
+            check=check,
+            estimate=estimate,
+            queue_for=queue_for,
+            summary=summary[0] if summary else "",
+        )
+        JOB_KINDS.add(name, kind)
+        return run
+
+    return register
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One id found in parameters: what it names and where it stands."""
+
+    kind: RefKind
+    id: str
+    pointer: str
+
+
+def references(params: BaseModel, pointer: str = "") -> Iterator[Reference]:
+    """Yield every id in ``params`` that is marked with :class:`Ref`, nested models included."""
+    for name, info in type(params).model_fields.items():
+        value = getattr(params, name)
+        here = f"{pointer}/{name}"
+        marks = [m for m in info.metadata if isinstance(m, Ref)] or _item_marks(info.annotation)
+        if isinstance(value, BaseModel):
+            yield from references(value, here)
+        elif isinstance(value, (list, tuple)):
+            for index, item in enumerate(value):
+                if isinstance(item, BaseModel):
+                    yield from references(item, f"{here}/{index}")
+                elif marks:
+                    yield Reference(marks[0].kind, item, f"{here}/{index}")
+        elif marks and value is not None:
+            yield Reference(marks[0].kind, value, here)
+
+
+def _item_marks(annotation: Any) -> list[Ref]:
+    """Find marks inside ``list[VersionId]``, ``VersionId | None`` and the like."""
+    found = [m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, Ref)]
+    for argument in getattr(annotation, "__args__", ()):
+        found += _item_marks(argument)
+    return found
+
+
+def invalid(pointer: str, detail: str, code: str = "invalid_input") -> InvalidInput:
+    """Return an InvalidInput for one field."""
+    return InvalidInput(detail, code=code, errors=[FieldError(pointer, detail)])

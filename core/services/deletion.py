@@ -1,0 +1,26 @@
+"""Deleting a dataset that nothing depends on."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from core.db.repositories import datasets
+from core.errors import Conflict
+from core.services.principal import Principal
+
+
+def delete_dataset(session: Session, principal: Principal, dataset_id: str) -> None:
+    """Delete a dataset, its versions and their index; Conflict ``dataset_in_use`` names dependents.
+
+    The pixels go when no version refers to them any more (garbage collection of blobs).
+    """
+    dataset = datasets.lock_dataset(session, principal, dataset_id)
+    if found := datasets.dependents(session, dataset):
+        named = ", ".join(f"{thing} {row_id}" for thing, row_id in found[:5])
+        raise Conflict(
+            f"The dataset is in use by {named}{' and more' if len(found) > 5 else ''}",
+            code="dataset_in_use",
+            extra={"dependents": [{"type": thing, "id": row_id} for thing, row_id in found]},
+        )
+    session.delete(dataset)
+    session.flush()

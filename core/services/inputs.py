@@ -1,0 +1,120 @@
+"""Resolves the ids in a job's parameters to a snapshot of what they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.config import get_settings
+from core.db.models import Dataset, DatasetVersion, TrainedModel, Upload
+from core.errors import Conflict, FieldError, InvalidInput, NotFound
+from core.jobs.context import Inputs, ModelInput, UploadInput, VersionInput
+from core.jobs.spec import JobKind, Params, Reference, references
+
+
+def upload_path(upload_id: str) -> Path:
+    """Return where the bytes of an upload lie."""
+    return get_settings().data_dir / "uploads" / upload_id
+
+
+def parse(kind: JobKind[Any, Any], raw: dict[str, Any]) -> Params:
+    """Validate raw parameters; InvalidInput lists every field at fault."""
+    try:
+        params: Params = kind.params.model_validate(raw)
+    except ValidationError as error:
+        raise InvalidInput(
+            f"The parameters of {kind.name!r} are not valid", errors=field_errors(error)
+        ) from None
+    return params
+
+
+def field_errors(error: ValidationError) -> list[FieldError]:
+    """Return pydantic's errors as pointers and details, without echoing the input."""
+    return [
+        FieldError("".join(f"/{_escaped(part)}" for part in item["loc"]), item["msg"])
+        for item in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+
+
+def _escaped(part: int | str) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
+def resolve(session: Session, tenant_id: str, params: Params) -> Inputs:
+    """Return the snapshot of everything that ``params`` refers to; NotFound names the field."""
+    versions: dict[str, VersionInput] = {}
+    models: dict[str, ModelInput] = {}
+    uploads: dict[str, UploadInput] = {}
+    for reference in references(params):
+        match reference.kind:
+            case "version":
+                versions[reference.id] = _version(session, tenant_id, reference)
+            case "model":
+                models[reference.id] = _model(session, tenant_id, reference)
+            case "upload":
+                uploads[reference.id] = _upload(session, tenant_id, reference)
+    return Inputs(versions=versions, models=models, uploads=uploads)
+
+
+def _version(session: Session, tenant_id: str, reference: Reference) -> VersionInput:
+    row = session.execute(
+        select(DatasetVersion, Dataset.name)
+        .join(Dataset, Dataset.id == DatasetVersion.dataset_id)
+        .where(DatasetVersion.id == reference.id, DatasetVersion.tenant_id == tenant_id)
+        # a deletion waits, so that no job starts on a version that is going away
+        .with_for_update(read=True, of=DatasetVersion)
+    ).first()
+    if row is None:
+        raise _missing("dataset_version", reference)
+    version, name = row
+    return VersionInput(
+        id=version.id,
+        dataset_id=version.dataset_id,
+        dataset_name=name,
+        kind=version.kind,
+        manifest_sha256=version.manifest_sha256,
+        manifest_blob=version.manifest_blob,
+        image_count=version.image_count,
+        classes=version.classes,
+        licence=version.licence,
+        group_basis=version.info.get("group_basis", "image"),
+        generator=version.info.get("generator"),
+    )
+
+
+def _model(session: Session, tenant_id: str, reference: Reference) -> ModelInput:
+    row = session.scalar(
+        select(TrainedModel).where(
+            TrainedModel.id == reference.id, TrainedModel.tenant_id == tenant_id
+        )
+    )
+    if row is None:
+        raise _missing("model", reference)
+    return ModelInput(id=row.id, files=row.files, info=row.info)
+
+
+def _upload(session: Session, tenant_id: str, reference: Reference) -> UploadInput:
+    row = session.scalar(
+        select(Upload)
+        .where(Upload.id == reference.id, Upload.tenant_id == tenant_id)
+        .with_for_update(read=True)
+    )
+    if row is None:
+        raise _missing("upload", reference)
+    if row.completed_at is None:
+        raise Conflict(
+            f"Upload {row.id} has {row.received} of {row.length} bytes", code="upload_incomplete"
+        )
+    path = upload_path(row.id)
+    return UploadInput(id=row.id, path=str(path), filename=row.filename, length=row.length)
+
+
+def _missing(thing: str, reference: Reference) -> NotFound:
+    detail = f"There is no {thing.replace('_', ' ')} {reference.id}"
+    return NotFound(
+        detail, code=f"{thing}_not_found", errors=[FieldError(reference.pointer, detail)]
+    )

@@ -1,0 +1,201 @@
+"""API keys, one-time links and session cookies; secrets are stored as HMAC-SHA256 only."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import zlib
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.config import get_settings
+from core.db.models import ApiKey, BrowserSession, Tenant
+from core.db.repositories.jobs import database_now
+from core.errors import InvalidInput, Unauthorized
+from core.ids import new_id
+from core.services.principal import SCOPES, Principal
+
+PREFIX = "dsk_"
+DEFAULT_TENANT = "default"
+LOGIN_MINUTES = 24 * 60
+COOKIE_DAYS = 30
+_USED_EVERY = timedelta(seconds=60)
+
+
+@lru_cache(maxsize=4)
+def _pepper(data_dir: Path, configured: str) -> bytes:
+    if configured:
+        return configured.encode()
+    path = data_dir / "secrets" / "pepper"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = path.with_name(f"pepper.{os.getpid()}.{secrets.token_hex(4)}")
+    partial.touch(mode=0o600)
+    partial.write_bytes(secrets.token_bytes(32))
+    try:
+        os.link(partial, path)  # the first one wins, also between processes
+    except FileExistsError:
+        pass
+    finally:
+        partial.unlink()
+    return path.read_bytes()
+
+
+def digest(secret: str) -> str:
+    """Return the HMAC-SHA256 of a secret under the service's pepper, as hex."""
+    settings = get_settings()
+    pepper = _pepper(settings.data_dir, settings.key_pepper)
+    return hmac.new(pepper, secret.encode(), hashlib.sha256).hexdigest()
+
+
+def _with_checksum(body: str) -> str:
+    return f"{PREFIX}{body}{zlib.crc32(body.encode()):08x}"
+
+
+def looks_like_key(text: str) -> bool:
+    """Tell by the checksum whether a text can be a key, without asking the database."""
+    body, checksum = text[len(PREFIX) : -8], text[-8:]
+    return text.startswith(PREFIX) and checksum == f"{zlib.crc32(body.encode()):08x}"
+
+
+def ensure_tenant(session: Session, name: str = DEFAULT_TENANT) -> Tenant:
+    """Return the tenant of this name, made when it is not there."""
+    tenant = session.scalar(select(Tenant).where(Tenant.name == name))
+    if tenant is None:
+        tenant = Tenant(id=new_id("tnt"), name=name)
+        session.add(tenant)
+        session.flush()
+    return tenant
+
+
+def create_key(
+    session: Session,
+    tenant_id: str,
+    name: str,
+    scopes: Iterable[str],
+    expires_at: datetime | None = None,
+) -> tuple[ApiKey, str]:
+    """Create a key; the secret that is returned beside the row is never shown again."""
+    wanted = sorted(set(scopes))
+    if unknown := [scope for scope in wanted if scope not in SCOPES]:
+        raise InvalidInput(
+            f"Unknown scopes {', '.join(unknown)}; known: {', '.join(SCOPES)}",
+            code="unknown_scope",
+        )
+    secret = _with_checksum(secrets.token_urlsafe(32))
+    row = ApiKey(
+        id=new_id("key"),
+        tenant_id=tenant_id,
+        name=name,
+        hash=digest(secret),
+        hint=f"{secret[:8]}…",
+        scopes=wanted,
+        expires_at=expires_at,
+    )
+    session.add(row)
+    session.flush()
+    session.refresh(row)
+    return row, secret
+
+
+def authenticate_key(session: Session, secret: str) -> Principal:
+    """Return whose key this is; Unauthorized when unknown, expired or revoked."""
+    row = None
+    if looks_like_key(secret):
+        row = session.scalar(select(ApiKey).where(ApiKey.hash == digest(secret)))
+    if row is None:
+        raise Unauthorized("The API key is not known", code="invalid_key")
+    now = database_now(session)
+    if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
+        raise Unauthorized("The API key has expired or was revoked", code="key_expired")
+    if row.last_used_at is None or now - row.last_used_at > _USED_EVERY:
+        session.execute(update(ApiKey).where(ApiKey.id == row.id).values(last_used_at=now))
+    return Principal(row.tenant_id, row.id, frozenset(row.scopes))
+
+
+def new_login_token(session: Session, tenant_id: str) -> str:
+    """Return a secret that one browser may exchange for a session cookie, once."""
+    token = secrets.token_urlsafe(32)
+    expires = database_now(session) + timedelta(minutes=LOGIN_MINUTES)
+    session.add(
+        BrowserSession(
+            id=new_id("ses"), tenant_id=tenant_id, login_hash=digest(token), expires_at=expires
+        )
+    )
+    session.flush()
+    return token
+
+
+def redeem_login_token(session: Session, token: str) -> str:
+    """Exchange a login token for a cookie's value; Unauthorized when used, expired, unknown."""
+    now = database_now(session)
+    cookie = secrets.token_urlsafe(32)
+    redeemed = session.scalar(
+        update(BrowserSession)
+        .where(
+            BrowserSession.login_hash == digest(token),
+            BrowserSession.cookie_hash.is_(None),
+            BrowserSession.expires_at > now,
+        )
+        .values(cookie_hash=digest(cookie), expires_at=now + timedelta(days=COOKIE_DAYS))
+        .returning(BrowserSession.id)
+    )
+    if redeemed is None:
+        raise Unauthorized("The link was used or has expired", code="invalid_login_link")
+    return cookie
+
+
+def authenticate_cookie(session: Session, cookie: str) -> Principal:
+    """Return whose session this is; it has every scope of its tenant."""
+    row = session.scalar(
+        select(BrowserSession).where(
+            BrowserSession.cookie_hash == digest(cookie),
+            BrowserSession.expires_at > database_now(session),
+        )
+    )
+    if row is None:
+        raise Unauthorized("The session has expired", code="invalid_session")
+    return Principal(row.tenant_id, row.id, frozenset(SCOPES))
+
+
+def has_keys(session: Session) -> bool:
+    """Tell whether any usable key exists."""
+    return session.scalar(select(ApiKey.id).where(ApiKey.revoked_at.is_(None)).limit(1)) is not None
+
+
+def create_admin_key(name: str = "admin", tenant: str = DEFAULT_TENANT) -> str:
+    """Create a key with every scope from the server's own command line; returns the secret."""
+    from core.db.session import sessions
+
+    with sessions().begin() as session:
+        _, secret = create_key(session, ensure_tenant(session, tenant).id, name, SCOPES)
+    return secret
+
+
+def ensure_first_key(factory: sessionmaker[Session], path: Path) -> None:
+    """Write a working key with every scope to ``path`` (mode 0600), unless it holds one."""
+    with factory.begin() as session:
+        if path.is_file():
+            try:
+                authenticate_key(session, path.read_text().strip())
+            except Unauthorized:
+                path.unlink()
+            else:
+                return
+        tenant = ensure_tenant(session)
+        _, secret = create_key(session, tenant.id, "embedded stack", SCOPES)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secret + "\n")
+
+
+def login_token(factory: sessionmaker[Session]) -> str:
+    """Return a fresh one-time login token of the default tenant."""
+    with factory.begin() as session:
+        return new_login_token(session, ensure_tenant(session).id)

@@ -1,0 +1,133 @@
+"""Submitting jobs: by a caller, or by a job that wants children."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.config import get_settings
+from core.db.models import Job, Tenant
+from core.db.repositories import jobs
+from core.errors import NotFound, TooManyRequests
+from core.ids import new_id
+from core.jobs.context import Children, Inputs
+from core.jobs.spec import JOB_KINDS, Cost, JobKind, Params
+from core.services.inputs import parse, resolve
+from core.services.principal import Principal
+from core.services.transaction import want_hint
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Parameters that have been validated against their kind and against what they refer to."""
+
+    kind: JobKind[Any, Any]
+    params: Params
+    inputs: Inputs
+
+    def estimate(self) -> Cost | None:
+        return self.kind.estimate(self.params, self.inputs) if self.kind.estimate else None
+
+
+def public_kinds() -> list[JobKind[Any, Any]]:
+    """Return the kinds that a caller may submit, by name."""
+    diagnostics = get_settings().diagnostics
+    return [kind for _, kind in JOB_KINDS if kind.public and (diagnostics or not kind.diagnostic)]
+
+
+def public_kind(name: str) -> JobKind[Any, Any]:
+    """Return a kind that a caller may submit; NotFound, because the kind stands in the path."""
+    for kind in public_kinds():
+        if kind.name == name:
+            return kind
+    raise NotFound(f"There is no job kind {name!r}", code="unknown_job_kind")
+
+
+def check(
+    session: Session, tenant_id: str, kind: JobKind[Any, Any], raw: dict[str, Any]
+) -> Checked:
+    """Validate parameters, resolve what they name and run the kind's own check."""
+    params = parse(kind, raw)
+    inputs = resolve(session, tenant_id, params)
+    if kind.check is not None:
+        kind.check(params, inputs)
+    return Checked(kind, params, inputs)
+
+
+def submit(
+    session: Session,
+    principal: Principal,
+    kind: JobKind[Any, Any],
+    raw: dict[str, Any],
+    labels: Sequence[str] = (),
+) -> Job:
+    """Write a queued job with its first event; the hint goes out after the commit."""
+    checked = check(session, principal.tenant_id, kind, raw)
+    _count_active(session, principal.tenant_id)
+    job = _new_job(checked, principal.tenant_id)
+    job.labels = list(labels)
+    return _enqueue(session, job)
+
+
+def submit_children(session: Session, parent: Job, wanted: Children) -> list[Job]:
+    """Write the children of a locked parent, which gives up its lease and waits for them."""
+    first = parent.round_start + len(jobs.children(session, parent.id)[parent.round_start :])
+    created = []
+    for offset, spec in enumerate(wanted.children):
+        checked = check(session, parent.tenant_id, JOB_KINDS.get(spec.kind), spec.params)
+        job = _new_job(checked, parent.tenant_id)
+        job.parent_id, job.ordinal = parent.id, first + offset
+        job.role, job.weight = spec.role, spec.weight
+        job.labels = parent.labels
+        created.append(_enqueue(session, job))
+    parent.pending_children = len(created)
+    parent.round_start = first
+    parent.span_start, parent.span_end = wanted.span
+    parent.phase = wanted.phase
+    parent.lease_token = parent.lease_expires_at = parent.worker_id = None
+    parent.checkpoint = None
+    jobs.add_event(session, parent.id, "children", {"phase": wanted.phase, "count": len(created)})
+    return created
+
+
+def _new_job(checked: Checked, tenant_id: str) -> Job:
+    kind = checked.kind
+    versions = checked.inputs.versions.values()
+    return Job(
+        id=new_id("job"),
+        tenant_id=tenant_id,
+        kind=kind.name,
+        queue=kind.queue_of(checked.params),
+        params=checked.params.model_dump(mode="json"),
+        inputs=checked.inputs.model_dump(mode="json"),
+        dataset_ids=sorted({version.dataset_id for version in versions}),
+        max_attempts=kind.max_attempts,
+        timeout_seconds=kind.timeout,
+    )
+
+
+def _enqueue(session: Session, job: Job) -> Job:
+    session.add(job)
+    session.flush()
+    jobs.add_event(session, job.id, "submitted", {"kind": job.kind, "queue": job.queue})
+    session.refresh(job)
+    want_hint(session, job.id, job.queue)
+    return job
+
+
+def _count_active(session: Session, tenant_id: str) -> None:
+    tenant = session.scalar(select(Tenant).where(Tenant.id == tenant_id).with_for_update())
+    if tenant is None:
+        raise NotFound(f"There is no tenant {tenant_id}", code="tenant_not_found")
+    limit = tenant.max_active_jobs or get_settings().max_active_jobs
+    if tenant.jobs_active >= limit:
+        raise TooManyRequests(
+            f"{tenant.jobs_active} jobs are unfinished; the limit is {limit}",
+            code="too_many_jobs",
+            retry_after=30,
+        )
+    tenant.jobs_active += 1

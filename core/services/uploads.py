@@ -1,0 +1,184 @@
+"""Resumable uploads: the row's ``received`` is the truth, the file follows it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.config import get_settings
+from core.db.models import Upload
+from core.db.repositories import jobs, uploads
+from core.errors import Conflict, InvalidInput, PayloadTooLarge
+from core.ids import new_id
+from core.services.inputs import upload_path
+from core.services.principal import Principal
+from core.storage.blobs import disk_errors, sha256_of
+
+
+def begin(
+    session: Session, principal: Principal, *, length: int, sha256: str | None, filename: str
+) -> Upload:
+    """Announce an upload; PayloadTooLarge above the limit."""
+    limit = get_settings().max_upload_bytes
+    if length > limit:
+        raise PayloadTooLarge(
+            f"An upload has at most {limit} bytes, this one {length}", extra={"limit_bytes": limit}
+        )
+    row = Upload(
+        id=new_id("upl"),
+        tenant_id=principal.tenant_id,
+        filename=filename,
+        length=length,
+        sha256=sha256,
+    )
+    return uploads.add(session, row, _ttl())
+
+
+def record_whole(
+    session: Session, principal: Principal, upload_id: str, *, length: int, filename: str
+) -> Upload:
+    """Write the row of an upload whose file has arrived in one piece."""
+    row = Upload(
+        id=upload_id,
+        tenant_id=principal.tenant_id,
+        filename=filename,
+        length=length,
+        received=length,
+        completed_at=jobs.database_now(session),
+    )
+    return uploads.add(session, row, _ttl())
+
+
+def _ttl() -> timedelta:
+    return timedelta(hours=get_settings().upload_ttl_hours)
+
+
+def wrong_offset(upload: Upload) -> Conflict:
+    """Return the refusal of a chunk that does not follow what is there."""
+    return Conflict(
+        f"The upload has {upload.received} of {upload.length} bytes",
+        code="wrong_offset",
+        extra={"upload_offset": upload.received, "headers": position(upload)},
+    )
+
+
+def position(upload: Upload) -> dict[str, str]:
+    """Return the headers that tell how far an upload is."""
+    return {"Upload-Offset": str(upload.received), "Upload-Length": str(upload.length)}
+
+
+@dataclass(slots=True)
+class Chunk:
+    """An open place for the next bytes of one upload; nobody else can write to it."""
+
+    upload: Upload
+    file: int
+    offset: int
+
+    def write(self, data: bytes) -> None:
+        """Append; PayloadTooLarge for bytes beyond the announced length."""
+        if self.offset + len(data) > self.upload.length:
+            raise PayloadTooLarge(
+                f"The upload was announced with {self.upload.length} bytes",
+                code="upload_too_long",
+            )
+        with disk_errors():
+            view = memoryview(data)
+            while view:
+                written = os.pwrite(self.file, view, self.offset)
+                self.offset += written
+                view = view[written:]
+
+
+@contextmanager
+def chunk(
+    factory: sessionmaker[Session], principal: Principal, upload_id: str, offset: int
+) -> Iterator[Chunk]:
+    """Open an upload at ``offset``; Conflict when it is elsewhere, or being written to.
+
+    The lock is on the file, so that it ends with the process, whatever happens to it.
+    """
+    with factory() as session:
+        uploads.live(session, principal, upload_id)
+    path = upload_path(upload_id)
+    with disk_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _lock(file)
+        with factory() as session:
+            upload = uploads.live(session, principal, upload_id)
+        if upload.completed_at is not None or upload.received != offset:
+            raise wrong_offset(upload)
+        _match_row(file, upload.received)
+        yield Chunk(upload, file, offset)
+    finally:
+        os.close(file)
+
+
+def _lock(file: int) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Conflict(
+            "Another request writes to this upload", code="upload_busy", retry_after=1
+        ) from None
+
+
+def _match_row(file: int, received: int) -> None:
+    """Cut off what a crashed process wrote and never recorded."""
+    if os.fstat(file).st_size < received:
+        raise Conflict(
+            "Bytes of this upload were lost on the server; begin a new one", code="upload_damaged"
+        )
+    os.ftruncate(file, received)
+
+
+def save(factory: sessionmaker[Session], principal: Principal, part: Chunk) -> Upload:
+    """Record what has arrived, durably; at full length the hash decides.
+
+    InvalidInput ``checksum_mismatch``: the upload is empty again.
+    """
+    with disk_errors():
+        os.fdatasync(part.file)
+    whole = part.offset == part.upload.length
+    mismatch = whole and _mismatch(part.upload)
+    with factory.begin() as session:
+        upload = uploads.live(session, principal, part.upload.id, lock=True)
+        upload.received = 0 if mismatch else part.offset
+        if whole and not mismatch:
+            upload.completed_at = jobs.database_now(session)
+    if mismatch:
+        os.ftruncate(part.file, 0)
+        raise InvalidInput(
+            f"The bytes that arrived do not have the sha256 {upload.sha256}; send them again",
+            code="checksum_mismatch",
+            extra={"upload_offset": 0, "headers": position(upload)},
+        )
+    return upload
+
+
+def _mismatch(upload: Upload) -> bool:
+    expected = upload.sha256
+    return expected is not None and sha256_of(upload_path(upload.id)) != expected.lower()
+
+
+def remove_expired(factory: sessionmaker[Session]) -> int:
+    """Remove expired uploads that no unfinished job needs, rows first; returns how many."""
+    with factory.begin() as session:
+        gone = uploads.take_expired(session)
+    for upload_id in gone:
+        upload_path(upload_id).unlink(missing_ok=True)
+    return len(gone)
+
+
+def discard(path: Path) -> None:
+    """Remove a file that did not become an upload."""
+    path.unlink(missing_ok=True)

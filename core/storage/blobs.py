@@ -1,0 +1,123 @@
+"""Content-addressed storage: a blob's name is the sha256 of its bytes; written once, never changed.
+
+Layout on the shared volume::
+
+    blobs/ab/cd/<sha256>                 what the database may refer to
+    staging/<job>/<attempt>/blobs/<sha>  what an attempt has made and nobody sees yet
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import NotFound, StorageFull
+from core.ids import new_id
+
+CHUNK = 1024 * 1024
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turn a full disk into StorageFull; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFull(f"The disk is full: {error.strerror}") from error
+        raise
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, read in chunks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class BlobStore:
+    """Blobs of one shared volume."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, sha256: str) -> Path:
+        """Return where a blob is or would be."""
+        return self.root / "blobs" / sha256[:2] / sha256[2:4] / sha256
+
+    def find(self, sha256: str) -> Path:
+        """Return the path of an existing blob; NotFound otherwise."""
+        path = self.path(sha256)
+        if not path.is_file():
+            raise NotFound(f"There is no blob {sha256}", code="blob_not_found")
+        return path
+
+    def staging(self, job_id: str, attempt: int) -> Path:
+        """Return the private folder of an attempt."""
+        return self.root / "staging" / job_id / str(attempt)
+
+    def log(self, job_id: str) -> Path:
+        """Return the log file of a job, all attempts in one."""
+        return self.root / "logs" / job_id[-2:] / f"{job_id}.log"
+
+    def add(self, data: bytes) -> str:
+        """Store bytes at once, for the API; returns the sha256."""
+        folder = self.root / "staging" / "direct" / new_id("req")
+        try:
+            sha256 = stage(data, folder)
+            self.publish(folder, [sha256])
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return sha256
+
+    def publish(self, folder: Path, blobs: Iterable[str]) -> None:
+        """Move staged blobs of ``folder`` into the store, durably; existing ones are done.
+
+        Files are flushed before the rename and their folders after it, so that whatever the
+        database refers to is on the disk.
+        """
+        folders: set[Path] = set()
+        with disk_errors():
+            for sha256 in blobs:
+                source, target = folder / sha256, self.path(sha256)
+                if not source.exists():
+                    self.find(sha256)
+                    continue
+                if not target.parent.is_dir():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    folders |= {target.parent.parent, target.parent.parent.parent}
+                _flush(source, os.O_RDONLY)
+                source.rename(target)
+                folders.add(target.parent)
+            for touched in folders:
+                _flush(touched, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def stage(data: bytes | Path, folder: Path) -> str:
+    """Put bytes, or a file that is moved, into ``folder`` under its sha256, which is returned."""
+    with disk_errors():
+        folder.mkdir(parents=True, exist_ok=True)
+        if isinstance(data, Path):
+            sha256 = sha256_of(data)
+            data.replace(folder / sha256)
+            return sha256
+        sha256 = hashlib.sha256(data).hexdigest()
+        target = folder / sha256
+        if not target.exists():
+            partial = folder / f".{sha256}.{os.getpid()}.{new_id('req')}"
+            partial.write_bytes(data)
+            partial.rename(target)
+        return sha256
+
+
+def _flush(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,121 @@
+"""One job in one process, forked from the zygote; torch lives here and dies with it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import time
+import traceback
+from typing import Any, NoReturn
+
+from core.errors import DermSynthError, JobCancelled, JobFailed, OutOfMemory
+from core.jobs.runtime import JobRuntime, JobTask, run_kind
+from core.storage.blobs import disk_errors
+from worker.processes import die_with_parent, prefer_for_oom
+
+
+class Link:
+    """The socket to the supervisor: JSON lines, one way."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._connection.setblocking(True)
+
+    def send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "log":
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            sys.stderr.write(f"{stamp} {message['message']}\n")
+            sys.stderr.flush()
+            return
+        self._connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+class StopFlag:
+    """Set by SIGTERM; job code sees it in check_cancelled()."""
+
+    def __init__(self) -> None:
+        self.raised = False
+        signal.signal(signal.SIGTERM, self._raise)
+
+    def _raise(self, *_: object) -> None:
+        self.raised = True
+
+    def __call__(self) -> bool:
+        return self.raised
+
+
+def main(task_text: str, connection: socket.socket, log: int, parent: int) -> NoReturn:
+    """Run the task and leave; never returns into the zygote's code."""
+    code = 1
+    try:
+        _become_job_process(log, parent)
+        code = _run(JobTask.model_validate_json(task_text), Link(connection), StopFlag())
+    except BaseException:  # whatever it is, it must not reach the zygote's loop
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _become_job_process(log: int, parent: int) -> None:
+    os.setsid()
+    die_with_parent(parent)
+    prefer_for_oom()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", force=True)
+    random.seed()
+    if "numpy" in sys.modules:
+        import numpy as np
+
+        np.random.seed(int.from_bytes(os.urandom(4), "big"))
+
+
+def _run(task: JobTask, link: Link, stop: StopFlag) -> int:
+    link.send({"type": "log", "message": f"claim {task.attempt} of {task.kind} {task.job_id}"})
+    try:
+        if "torch" in sys.modules:
+            import torch
+
+            torch.set_num_threads(task.threads)
+        with disk_errors():
+            outcome = run_kind(JobRuntime(task, link.send, stop), task)
+    except JobCancelled:
+        link.send({"type": "stopped"})
+        return 0
+    except MemoryError:
+        link.send(_error(OutOfMemory("The job ran out of memory")))
+        return 0
+    except DermSynthError as error:
+        traceback.print_exc()
+        link.send(_error(error))
+        return 0
+    except Exception as error:
+        traceback.print_exc()
+        if _is_gpu_memory(error):
+            link.send(_error(OutOfMemory("The GPU ran out of memory")))
+        else:
+            detail = f"{type(error).__name__}; the traceback is in the job's log"
+            link.send(_error(JobFailed(detail, code="internal_error")))
+        return 0
+    link.send({"type": "outcome", "outcome": outcome.model_dump(mode="json")})
+    return 0
+
+
+def _is_gpu_memory(error: Exception) -> bool:
+    return type(error).__name__ == "OutOfMemoryError" and type(error).__module__ == "torch"
+
+
+def _error(error: DermSynthError) -> dict[str, Any]:
+    return {"type": "error", "problem": error.as_problem()}

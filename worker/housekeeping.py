@@ -1,0 +1,80 @@
+"""What a worker's main process does beside its slots: report itself and sweep."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete, func
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.config import get_settings
+from core.db.models import Worker
+from core.db.repositories.jobs import NOW, seconds_from_now
+from core.db.session import sessions
+from core.ids import new_id
+from worker.capabilities import capabilities
+from worker.reaper import sweep
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 5.0
+FORGET_SECONDS = 3600.0
+
+
+def start(queues: Sequence[str], slots: int) -> None:
+    """Start both duties as daemon threads."""
+    threading.Thread(target=_report, args=(list(queues), slots), daemon=True, name="report").start()
+    threading.Thread(target=_sweep, daemon=True, name="reaper").start()
+
+
+def _report(queues: list[str], slots: int) -> None:
+    worker_id = new_id("wrk")
+    while True:
+        try:
+            _report_once(worker_id, queues, slots, capabilities(get_settings()))
+        except SQLAlchemyError as error:
+            log.warning("the worker could not report itself: %s", error)
+        time.sleep(REPORT_SECONDS)
+
+
+def _report_once(worker_id: str, queues: list[str], slots: int, rows: list[Any]) -> None:
+    row = {
+        "id": worker_id,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "queues": queues,
+        "slots": slots,
+        "available": rows,
+    }
+    with sessions().begin() as session:
+        session.execute(
+            insert(Worker)
+            .values(**row)
+            .on_conflict_do_update(
+                index_elements=[Worker.id], set_={"last_seen": NOW, "available": rows}
+            )
+        )
+        session.execute(
+            delete(Worker).where(
+                func.coalesce(Worker.last_seen, NOW) < seconds_from_now(-FORGET_SECONDS)
+            )
+        )
+
+
+def _sweep() -> None:
+    settings = get_settings()
+    while True:
+        time.sleep(settings.reaper_seconds)
+        try:
+            sweep(sessions(), settings)
+        except SQLAlchemyError as error:
+            log.warning("the reaper was disturbed: %s", error)
+        except OSError:
+            log.exception("the reaper could not clean the volume")

@@ -1,0 +1,93 @@
+"""A slot's zygote, seen from the slot: start it, hand it jobs, notice its death."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from core.errors import WorkerLost
+from worker.zygote import send
+
+
+class Nursery:
+    """One zygote process; spawned from the slot's main thread, because it dies with that."""
+
+    def __init__(self, profile: str) -> None:
+        self._profile = profile
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._buffer = b""
+
+    def open(self) -> socket.socket:
+        """Return the control socket of a living zygote, spawning one when there is none."""
+        if self._process is not None and self._process.poll() is None and self._control:
+            return self._control
+        self.close()
+        ours, theirs = socket.socketpair()
+        self._process = subprocess.Popen(
+            [
+                sys.executable, "-m", "worker.zygote",
+                "--fd", str(theirs.fileno()),
+                "--profile", self._profile,
+                "--parent", str(os.getpid()),
+            ],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        theirs.close()
+        self._control, self._buffer = ours, b""
+        return ours
+
+    def start(self, task: str, log: Path) -> socket.socket:
+        """Fork a job process for a task; returns the slot's end of its socket."""
+        control = self.open()
+        ours, theirs = socket.socketpair()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file, theirs:
+            try:
+                send(control, {"run": task}, [theirs.fileno(), file.fileno()])
+            except OSError as error:
+                ours.close()
+                self.close()
+                raise WorkerLost("The zygote died before the job began") from error
+        return ours
+
+    def kill(self, number: int) -> None:
+        """Send a signal to the job's process group."""
+        if self._control is not None:
+            with suppress(OSError):
+                send(self._control, {"kill": number}, [])
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """Read what has arrived on the control socket; WorkerLost when the zygote is dead."""
+        try:
+            data = self.open().recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            raise WorkerLost("The zygote died, and its job with it")
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            yield json.loads(line)
+
+    def close(self) -> None:
+        """End the zygote and, with it, its job."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=1)
+            if self._process.poll() is None:
+                self._process.send_signal(signal.SIGKILL)
+                self._process.wait()
+            self._process = None
