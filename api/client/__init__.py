@@ -1,0 +1,74 @@
+"""The Python client of DermSynth3D.
+
+::
+
+    from api.client import Client
+
+    with Client("http://127.0.0.1:8000", "dsk_…") as client:
+        taken = client.import_dataset("photographs/", name="clinic")
+        job = client.jobs.submit("pipeline", {"dataset_version_id": taken.dataset_version_id})
+        job = client.jobs.wait(job.id)
+        client.artifacts.download_all(client.jobs.get(job.id), "results/")
+"""
+
+from api.client.connection import Client
+from api.client.failures import (
+    ApiProblem,
+    ClientError,
+    DownloadRefused,
+    IncompleteImport,
+    InvalidAddress,
+    JobNotSucceeded,
+    NoSuchDataset,
+    ServerUnreachable,
+    SourceRefused,
+    UnexpectedAnswer,
+    UploadFailed,
+    WaitTimeout,
+)
+from api.client.imports import Imported
+from api.client.records import (
+    Artifact,
+    ClassCount,
+    Dataset,
+    Event,
+    Image,
+    Job,
+    Key,
+    Model,
+    NewKey,
+    Progress,
+    Upload,
+    Version,
+)
+from api.client.transport import RetryPolicy
+
+__all__ = [
+    "ApiProblem",
+    "Artifact",
+    "ClassCount",
+    "Client",
+    "ClientError",
+    "Dataset",
+    "DownloadRefused",
+    "Event",
+    "Image",
+    "Imported",
+    "IncompleteImport",
+    "InvalidAddress",
+    "Job",
+    "JobNotSucceeded",
+    "Key",
+    "Model",
+    "NewKey",
+    "NoSuchDataset",
+    "Progress",
+    "RetryPolicy",
+    "ServerUnreachable",
+    "SourceRefused",
+    "UnexpectedAnswer",
+    "Upload",
+    "UploadFailed",
+    "Version",
+    "WaitTimeout",
+]

@@ -1,0 +1,1 @@
+"""The commands of ``dermsynth``, one module a resource."""
