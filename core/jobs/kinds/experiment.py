@@ -1,0 +1,363 @@
+"""The experiment: does adding synthetic images help, judged on real images only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.errors import FieldError, InvalidInput
+from core.jobs.context import Children, ChildSpec, Inputs, JobContext
+from core.jobs.spec import (
+    JOB_KINDS,
+    Cost,
+    Params,
+    Result,
+    Seed,
+    VersionId,
+    invalid,
+    job_kind,
+)
+from core.synthesis.planning import Balance, Count
+
+if TYPE_CHECKING:
+    from core.learning.arms import Arm
+    from core.learning.cohort import Cohort
+    from core.learning.folds import FoldTable
+
+DEFAULT_ARMS: list[Any] = [
+    "real",
+    "class_weight",
+    "logit_adjust",
+    "oversample",
+    "augment",
+    "synthetic",
+    "combined",
+]
+
+
+class SynthesisPlan(BaseModel):
+    """Synthesis that the experiment runs itself, once a seed: parameters of the kind synthesize."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    generator: str = "augment"
+    generator_params: dict[str, Any] = Field(default_factory=dict)
+    balance: Balance | None = None
+    counts: dict[str, Count] | None = Field(None, min_length=1)
+
+
+class ExperimentParams(Params):
+    """A real version, synthetic versions or a plan to make them, and how to compare."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "dataset_version_id": "dsv_" + "0" * 26,
+                    "synthesis": {"generator": "augment", "balance": {"target": "max"}},
+                    "arms": DEFAULT_ARMS,
+                    "classifier": "logistic_regression",
+                    "folds": 5,
+                    "repeats": 3,
+                }
+            ]
+        }
+    )
+
+    dataset_version_id: VersionId
+    synthetic_version_ids: list[VersionId] = Field(default_factory=list, max_length=20)
+    synthesis: SynthesisPlan | None = None
+    arms: list[str] = Field(default_factory=lambda: list(DEFAULT_ARMS), min_length=1, max_length=40)
+    backbone: str = "efficientnet_lite0"
+    classifier: str = Field("logistic_regression", description="Carries the verdict.")
+    other_classifiers: list[str] = Field(
+        default_factory=list, max_length=10, description="Exploratory, with default parameters."
+    )
+    classifier_params: dict[str, Any] = Field(
+        default_factory=dict, description="Of the primary classifier; the same for all arms."
+    )
+    design: Literal["cv", "holdout"] = "cv"
+    folds: int = Field(5, ge=2, le=20, description="Of the design cv.")
+    repeats: int = Field(3, ge=1, le=20, description="Seeds; each has folds of its own.")
+    ratios: list[float] = Field(
+        default_factory=list, max_length=20, description="Adds arms combined_r<ratio>."
+    )
+    bootstrap: int = Field(10_000, ge=200, le=100_000, description="Replicates.")
+    legacy_protocol: bool = Field(True, description="Run the course project's protocol beside it.")
+    legacy_per_class: int = Field(30, ge=0, le=10_000)
+    real_is_augmented: bool = Field(
+        False, description="Legacy protocol: fill small real classes with copies first."
+    )
+    seed: Seed = 0
+
+
+class ArmRow(Result):
+    """Balanced accuracy of one arm with one classifier; null where it could not be estimated."""
+
+    arm: str
+    classifier: str
+    balanced_accuracy: float | None
+    interval: tuple[float, float] | None
+    valid: bool
+
+
+class ExperimentResult(Result):
+    """verdict is helps, no_evidence, hurts or not_estimable; legacy_protocol is never valid."""
+
+    experiment_id: str
+    verdict: str
+    table: list[ArmRow]
+    legacy_protocol: dict[str, Any] | None
+
+
+def check(params: ExperimentParams, inputs: Inputs) -> None:
+    """Refuse what the versions cannot answer."""
+    real = inputs.versions[params.dataset_version_id]
+    if real.kind != "real":
+        raise invalid("/dataset_version_id", "The experiment is judged on real images only")
+    for index, version_id in enumerate(params.synthetic_version_ids):
+        if inputs.versions[version_id].kind != "synthetic":
+            raise invalid(f"/synthetic_version_ids/{index}", "This version is not synthetic")
+    filled = [c for c in real.classes if c.count > 0]
+    if len(filled) < 2:
+        raise invalid(
+            "/dataset_version_id",
+            f"An experiment compares classes; this version has {len(filled)} with images",
+            code="too_few_classes",
+        )
+    most = max(c.groups for c in filled)
+    if params.design == "cv" and most < params.folds:
+        raise invalid(
+            "/folds",
+            f"{params.folds} folds need a class with as many independent groups; the largest "
+            f"has {most}",
+            code="too_few_groups",
+        )
+    _check_names(params)
+    _check_synthesis(params, inputs)
+
+
+def _check_names(params: ExperimentParams) -> None:
+    from core.features.contract import BACKBONES
+
+    arms = _arms(params)
+    if "real" not in {arm.id for arm in arms}:
+        raise invalid("/arms", "The arm real is the line that all others are measured against")
+    BACKBONES.get(params.backbone, "/backbone")
+    classifiers(params)
+    if not (params.synthetic_version_ids or params.synthesis):
+        needy = [arm.id for arm in arms if arm.needs_synthetic]
+        if needy:
+            raise invalid(
+                "/synthetic_version_ids",
+                f"The arms {', '.join(needy)} need synthetic images: give synthetic_version_ids "
+                "or a synthesis plan",
+                code="needs_synthetic",
+            )
+
+
+def _arms(params: ExperimentParams) -> list[Arm]:
+    from core.learning.arms import parse_arms
+
+    return parse_arms(params.arms, params.ratios)
+
+
+def classifiers(params: ExperimentParams) -> dict[str, dict[str, Any]]:
+    """Return all classifiers with complete parameters, the primary one first."""
+    from core.learning.contract import CLASSIFIERS
+
+    entry = CLASSIFIERS.get(params.classifier, "/classifier")
+    try:
+        own = entry.params.model_validate(params.classifier_params)
+    except ValidationError as error:
+        raise _at("/classifier_params", error) from error
+    chosen = {params.classifier: own.model_dump(mode="json")}
+    for index, name in enumerate(params.other_classifiers):
+        other = CLASSIFIERS.get(name, f"/other_classifiers/{index}")
+        chosen.setdefault(name, other.params().model_dump(mode="json"))
+    return chosen
+
+
+def _check_synthesis(params: ExperimentParams, inputs: Inputs) -> None:
+    """Check the plan as the kind synthesize will; generators that learn cannot see all folds."""
+    if params.synthesis is None:
+        return
+    from core.synthesis.contract import GENERATORS
+
+    if GENERATORS.get(params.synthesis.generator, "/synthesis/generator").novelty == "novel":
+        raise invalid(
+            "/synthesis/generator",
+            "A generator that learns must be fitted on training sides: pass the versions that it "
+            "made as synthetic_version_ids",
+            code="generator_learns",
+        )
+    kind = JOB_KINDS.get("synthesize")
+    child = kind.params.model_validate(_synthesis_params(params, params.seed))
+    if kind.check:
+        try:
+            kind.check(child, inputs)
+        except InvalidInput as error:
+            error.errors = tuple(
+                FieldError(f"/synthesis{e.pointer}", e.detail) for e in error.errors
+            )
+            raise
+
+
+def _at(pointer: str, error: ValidationError) -> InvalidInput:
+    """Return pydantic's errors as ours, below the field that they are about."""
+    found = [
+        FieldError("/".join([pointer, *(str(part) for part in e["loc"])]), e["msg"])
+        for e in error.errors()
+    ]
+    return InvalidInput(f"{found[0].pointer}: {found[0].detail}", errors=found)
+
+
+def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
+    """Estimate from images (30 a second through the backbone) and fits (0.4 ms an image)."""
+    images = sum(v.image_count for v in inputs.versions.values())
+    if params.synthesis:
+        images += params.repeats * inputs.versions[params.dataset_version_id].image_count
+    sides = params.repeats * (params.folds if params.design == "cv" else 1)
+    fits = sides * len(_arms(params)) * (1 + len(params.other_classifiers))
+    seconds = images / 30 + fits * images * 4e-4 + sides * 3 + 20
+    return Cost(seconds=seconds, images=images, children=sides + 2)
+
+
+@job_kind(
+    "experiment",
+    params=ExperimentParams,
+    result=ExperimentResult,
+    queue="cpu",
+    profile="torch",
+    timeout=4 * 3600.0,
+    check=check,
+    estimate=estimate,
+)
+def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | Children:
+    """Judges on real images whether adding synthetic images to training helps, arm by arm."""
+    from core.jobs.experiment_merge import merge
+    from core.learning.cohort import cohort
+    from core.learning.folds import fold_table
+
+    members = cohort(ctx.manifest(params.dataset_version_id))
+    asked = {child.role for child in ctx.children}
+    synthesis = _synthesis_children(params, members)
+    if synthesis and not asked:
+        return Children(phase="synthesis", children=tuple(synthesis), span=(0.0, 0.25))
+    if "features" not in asked:
+        features = ChildSpec(
+            kind="extract_features", role="features", params=_features(ctx, params)
+        )
+        return Children(phase="features", children=(features,), span=(0.25, 0.55))
+    table = fold_table(
+        members,
+        design=params.design,
+        folds=params.folds,
+        repeats=params.repeats,
+        seed=params.seed,
+    )
+    if "fold" not in asked:
+        return Children(
+            phase="folds", children=tuple(_folds(ctx, params, members, table)), span=(0.55, 0.95)
+        )
+    experiment_id, verdict = merge(ctx, params, members, table)
+    return ExperimentResult(
+        experiment_id=experiment_id,
+        verdict=verdict["primary"]["verdict"],
+        table=[_row(arm) for arm in verdict["arms"]],
+        legacy_protocol=verdict["legacy_protocol"],
+    )
+
+
+def _synthesis_params(params: ExperimentParams, seed: int) -> dict[str, Any]:
+    plan = params.synthesis or SynthesisPlan()
+    return {
+        "dataset_version_id": params.dataset_version_id,
+        "sources": "all",
+        "seed": seed,
+        **plan.model_dump(mode="json"),
+    }
+
+
+def _synthesis_children(params: ExperimentParams, members: Cohort) -> list[ChildSpec]:
+    """Ask for one synthetic version a seed, and for the images of the legacy protocol."""
+    from core.learning.cohort import weak_classes
+    from core.learning.folds import seeds_of
+    from core.learning.protocol import augment_counts, generate_counts
+
+    seeds = seeds_of(params.seed, params.repeats) if params.synthesis else ()
+    asked = [(f"synthesis:{seed}", _synthesis_params(params, seed)) for seed in seeds]
+    if params.legacy_protocol:
+        sizes = {c: int((members.labels == i).sum()) for i, c in enumerate(members.classes)}
+        weak = weak_classes(members.labels, len(members.classes)).tolist()
+        names = [c for c, is_weak in zip(members.classes, weak, strict=True) if is_weak]
+        plans = {"legacy": ("seed_generate", generate_counts(names, params.legacy_per_class))}
+        if params.real_is_augmented:
+            plans["legacy_real"] = ("seed_augment", augment_counts(sizes))
+        for role, (policy, counts) in plans.items():
+            if counts:
+                asked.append((role, _legacy_params(params, policy, counts)))
+    return [ChildSpec(kind="synthesize", role=role, params=p) for role, p in asked]
+
+
+def _legacy_params(params: ExperimentParams, policy: str, counts: dict[str, int]) -> dict[str, Any]:
+    return {
+        "dataset_version_id": params.dataset_version_id,
+        "generator": "augment",
+        "generator_params": {"policy": policy},
+        "counts": counts,
+        "sources": "all",
+        "seed": params.seed,
+    }
+
+
+def synthesized(ctx: JobContext) -> dict[str, str]:
+    """Return the versions that this experiment had made, by role."""
+    return {c.role: c.result["dataset_version_id"] for c in ctx.children if c.kind == "synthesize"}
+
+
+def _features(ctx: JobContext, params: ExperimentParams) -> dict[str, Any]:
+    made = synthesized(ctx).values()
+    versions = [params.dataset_version_id, *params.synthetic_version_ids, *made]
+    return {"dataset_version_ids": list(dict.fromkeys(versions)), "backbone": params.backbone}
+
+
+def _folds(
+    ctx: JobContext, params: ExperimentParams, members: Cohort, table: FoldTable
+) -> list[ChildSpec]:
+    """Ask for every fold of every seed, each with the synthetic versions of its seed."""
+    from core.learning.folds import table_of_seed
+
+    made = synthesized(ctx)
+    hashes = {seed: table_of_seed(table, members, seed).sha256 for seed in table.seeds}
+    children = []
+    for seed, fold in table.pairs():
+        own = made.get(f"synthesis:{seed}")
+        versions = [*params.synthetic_version_ids]
+        versions += [own] if own else []
+        shard = {
+            "dataset_version_id": params.dataset_version_id,
+            "synthetic_version_ids": versions,
+            "arms": [arm.id for arm in _arms(params)],
+            "backbone": params.backbone,
+            "classifiers": classifiers(params),
+            "design": params.design,
+            "folds": params.folds,
+            "seed": seed,
+            "fold": fold,
+            "fold_table_sha256": hashes[seed],
+        }
+        children.append(ChildSpec(kind="experiment_shard", role="fold", params=shard))
+    return children
+
+
+def _row(arm: dict[str, Any]) -> ArmRow:
+    score = arm["scores"].get("balanced_accuracy", {"value": None, "interval": None})
+    return ArmRow(
+        arm=arm["arm"],
+        classifier=arm["classifier"],
+        balanced_accuracy=score["value"],
+        interval=score["interval"],
+        valid=arm["valid"],
+    )

@@ -1,0 +1,121 @@
+"""One fold of one seed of an experiment: all arms and classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from core.jobs.context import JobContext
+from core.jobs.spec import Params, Result, Seed, VersionId, job_kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class ExperimentShardParams(Params):
+    """A fold of the frozen table; classifiers are names with complete parameters.
+
+    seed is the repeat's; fold_table_sha256 is of the table of this seed alone.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "dataset_version_id": "dsv_" + "0" * 26,
+                    "synthetic_version_ids": [],
+                    "arms": ["real", "class_weight"],
+                    "backbone": "efficientnet_lite0",
+                    "classifiers": {"logistic_regression": {}},
+                    "design": "cv",
+                    "folds": 5,
+                    "seed": 1,
+                    "fold": 4,
+                    "fold_table_sha256": "0" * 64,
+                }
+            ]
+        }
+    )
+
+    dataset_version_id: VersionId
+    synthetic_version_ids: list[VersionId]
+    arms: list[str] = Field(min_length=1)
+    backbone: str
+    classifiers: dict[str, dict[str, Any]] = Field(min_length=1)
+    design: Literal["cv", "holdout"]
+    folds: int = Field(ge=2)
+    seed: Seed
+    fold: int = Field(ge=0)
+    fold_table_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class ExperimentShardResult(Result):
+    """training: images an arm and class; notes: what the report must tell."""
+
+    predictions: int
+    training: dict[str, dict[str, int]]
+    notes: list[str]
+
+
+@job_kind(
+    "experiment_shard",
+    params=ExperimentShardParams,
+    result=ExperimentShardResult,
+    queue="cpu",
+    profile="torch",
+    timeout=4 * 3600.0,
+    public=False,
+)
+def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> ExperimentShardResult:
+    """Fits and tests every arm of one fold and publishes its predictions."""
+    from core.learning.arms import parse_arms
+    from core.learning.cohort import cohort, usable_synthetic_records
+    from core.learning.fitting import ClassifierChoice, FoldTask, run_fold
+    from core.learning.folds import check_same, fold_table
+    from core.learning.predictions import write_part
+
+    members = cohort(ctx.manifest(params.dataset_version_id))
+    table = fold_table(
+        members,
+        design=params.design,
+        folds=params.folds,
+        repeats=1,
+        seed=params.seed,
+    )
+    check_same(table, params.fold_table_sha256)
+    train, test = table.sides(params.seed, params.fold)
+    made = [r for v in params.synthetic_version_ids for r in ctx.manifest(v)]
+    task = FoldTask(
+        members=members,
+        train=train,
+        test=test,
+        synthetic=usable_synthetic_records(made),
+        arms=parse_arms(params.arms),
+        classifiers=[ClassifierChoice(n, p) for n, p in params.classifiers.items()],
+        seed=params.seed,
+        fold=params.fold,
+        threads=ctx.threads,
+    )
+    outcome = run_fold(
+        task,
+        lambda keys: load_features(ctx, keys, params.backbone),
+        lambda done, total: ctx.progress("fitting", done, total),
+    )
+    path = ctx.scratch / "part.parquet"
+    rows = write_part(path, members, test, params.seed, params.fold, outcome.blocks)
+    ctx.artifact("part.parquet", path, "application/vnd.apache.parquet")
+    return ExperimentShardResult(
+        predictions=rows, training=outcome.training, notes=sorted(set(outcome.notes))
+    )
+
+
+def load_features(
+    ctx: JobContext, keys: Sequence[tuple[str, int]], backbone: str
+) -> NDArray[np.float32]:
+    """Return the feature vectors of stored images and their flips and turns, cached ones first."""
+    from core.features.extract import FeatureItem, features
+
+    return features(ctx, [FeatureItem(sha, turn) for sha, turn in keys], backbone).matrix

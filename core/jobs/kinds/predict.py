@@ -1,0 +1,154 @@
+"""Classify a few images with a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.errors import JobFailed, NotFound
+from core.jobs.context import JobContext
+from core.jobs.spec import ModelId, Params, Result, job_kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from core.learning.model_file import ModelInfo
+
+
+class ImageToPredict(BaseModel):
+    """Bytes that were sent, as a blob, and what the sender called them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    filename: str = Field(max_length=1000)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class PredictParams(Params):
+    """A model and up to 32 images."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model_id": "mdl_" + "0" * 26,
+                    "images": [{"filename": "lesion.jpg", "sha256": "0" * 64}],
+                }
+            ]
+        }
+    )
+
+    model_id: ModelId
+    images: list[ImageToPredict] = Field(min_length=1, max_length=32)
+
+
+class Prediction(Result):
+    """One image: label and probabilities by class, or an error with its code."""
+
+    filename: str
+    label: str | None = None
+    probabilities: dict[str, float] | None = None
+    error: dict[str, str] | None = None
+
+
+class PredictResult(Result):
+    """Predictions in the order of the images."""
+
+    model_id: str
+    classes: list[str]
+    predictions: list[Prediction]
+    intended_use: str
+
+
+@job_kind(
+    "predict",
+    params=PredictParams,
+    result=PredictResult,
+    queue="interactive",
+    profile="torch",
+    timeout=300.0,
+)
+def predict(ctx: JobContext, params: PredictParams) -> PredictResult:
+    """Classifies images with a trained model; an image that is none gets an error of its own."""
+    from core.learning.model_file import INFO_FILE, MODEL_FILE, load_model
+
+    files = ctx.inputs.models[params.model_id].files
+    estimator, info = load_model(ctx.blob(files[MODEL_FILE]), ctx.blob(files[INFO_FILE]))
+    stored, errors = _take_in(ctx, params.images)
+    chances = _probabilities(ctx, estimator, info, list(dict.fromkeys(stored.values())))
+    predictions = [
+        _prediction(image.filename, chances.get(stored.get(place, "")), errors.get(place))
+        for place, image in enumerate(params.images)
+    ]
+    return PredictResult(
+        model_id=params.model_id,
+        classes=list(info.classes),
+        predictions=predictions,
+        intended_use=info.intended_use,
+    )
+
+
+def _take_in(
+    ctx: JobContext, images: Sequence[ImageToPredict]
+) -> tuple[dict[int, str], dict[int, dict[str, str]]]:
+    """Turn foreign bytes into stored images, by place; what is no image gets an error."""
+    from core.ingest.images import pillow_limits, prepare
+    from core.ingest.rejects import Rejected
+
+    stored: dict[int, str] = {}
+    errors: dict[int, dict[str, str]] = {}
+    with pillow_limits():
+        for place, image in enumerate(images):
+            ctx.progress("reading", place, len(images))
+            try:
+                stored[place] = ctx.put(prepare(ctx.blob(image.sha256).read_bytes()).data)
+            except Rejected as reject:
+                errors[place] = {"code": reject.code, "detail": reject.detail}
+            except NotFound:
+                errors[place] = {"code": "not_found", "detail": "These bytes were not stored"}
+    return stored, errors
+
+
+def _probabilities(
+    ctx: JobContext, estimator: Any, info: ModelInfo, images: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return the probabilities by class of each stored image."""
+    from core.features.extract import FeatureItem, features
+
+    if not images:
+        return {}
+    found = features(ctx, [FeatureItem(sha256) for sha256 in images], info.backbone, persist=False)
+    if found.backbone_sha256 != info.backbone_sha256:
+        raise JobFailed(
+            f"The model was trained on {info.backbone} with sha256 {info.backbone_sha256}; this "
+            f"worker has {found.backbone_sha256}. Bring back those weights or train again.",
+            code="backbone_changed",
+        )
+    rows = _by_class(estimator, info, found.matrix)
+    return {
+        sha256: dict(zip(info.classes, row, strict=True))
+        for sha256, row in zip(images, rows.tolist(), strict=True)
+    }
+
+
+def _by_class(estimator: Any, info: ModelInfo, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+    import numpy as np
+
+    answer = np.zeros((len(matrix), len(info.classes)))
+    answer[:, np.asarray(estimator.classes_, dtype=np.intp)] = estimator.predict_proba(matrix)
+    return answer
+
+
+def _prediction(
+    filename: str, chances: dict[str, float] | None, error: dict[str, str] | None
+) -> Prediction:
+    if chances is None:
+        return Prediction(filename=filename, error=error)
+    return Prediction(
+        filename=filename,
+        label=max(chances, key=lambda name: chances[name]),
+        probabilities=chances,
+    )

@@ -1,0 +1,40 @@
+"""Random forest with the settings of the course project."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.learning.contract import classifier
+
+
+class RandomForestParams(BaseModel):
+    """Defaults are scikit-learn's, as the course project used them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    n_estimators: int = Field(100, ge=1, le=5000, description="Number of trees.")
+    max_depth: int | None = Field(None, ge=1, le=1000, description="None: until leaves are pure.")
+    min_samples_leaf: int = Field(1, ge=1, le=10_000, description="Smallest leaf, in images.")
+    max_features: Literal["sqrt", "log2"] | None = Field(
+        "sqrt", description="Features tried at each cut; null: all."
+    )
+    random_state: int | None = Field(
+        None, ge=0, le=2**32 - 1, description="Fixed state of the forest; null: the job's seed."
+    )
+
+
+@classifier("random_forest", params=RandomForestParams, trusted=("sklearn.tree._tree.Tree",))
+def build(params: RandomForestParams, seed: int, threads: int) -> Any:
+    """Random forest of 100 trees (Breiman 2001)."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(
+        n_estimators=params.n_estimators,
+        max_depth=params.max_depth,
+        min_samples_leaf=params.min_samples_leaf,
+        max_features=params.max_features,
+        random_state=seed if params.random_state is None else params.random_state,
+        n_jobs=threads,
+    )

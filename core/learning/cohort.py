@@ -1,0 +1,91 @@
+"""The real images of an experiment, in an order that depends on their content alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.errors import InvalidInput
+from core.learning.splits import components
+from core.manifest import ImageRecord
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Real images: labels are numbers into ``classes``, groups 0..G-1 are mutually independent.
+
+    group_of names each image's component, the smallest group id it is tied to.
+    """
+
+    records: tuple[ImageRecord, ...]
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    group_of: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+def usable_real(records: Iterable[ImageRecord]) -> list[ImageRecord]:
+    """Return the real images that are not quarantined, sorted by content, then id."""
+    real = (r for r in records if r.source == "real" and not r.quarantined)
+    return sorted(real, key=lambda r: (r.sha256, r.image_id))
+
+
+def usable_synthetic_records(records: Iterable[ImageRecord]) -> list[ImageRecord]:
+    """Return the synthetic images that are not quarantined, sorted by content, then id."""
+    made = (r for r in records if r.source == "synthetic" and not r.quarantined)
+    return sorted(made, key=lambda r: (r.sha256, r.image_id))
+
+
+def cohort(records: Iterable[ImageRecord]) -> Cohort:
+    """Return the real, usable images as a cohort; InvalidInput below two classes."""
+    import numpy as np
+
+    real = tuple(usable_real(records))
+    classes = tuple(sorted({r.label for r in real}))
+    if len(classes) < 2:
+        raise too_few_classes(classes)
+    group_of = tuple(components([r.group_ids for r in real]))
+    number = {name: i for i, name in enumerate(sorted(set(group_of)))}
+    return Cohort(
+        records=real,
+        classes=classes,
+        labels=class_numbers(real, classes),
+        groups=np.array([number[name] for name in group_of], dtype=np.int64),
+        group_of=group_of,
+    )
+
+
+def class_numbers(records: Sequence[ImageRecord], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Return each image's class as a number into ``classes``; InvalidInput for a foreign label."""
+    import numpy as np
+
+    number = {name: i for i, name in enumerate(classes)}
+    foreign = sorted({r.label for r in records} - number.keys())
+    if foreign:
+        raise InvalidInput(
+            f"Synthetic images carry classes that the real images have not: {', '.join(foreign)}",
+            code="unknown_class",
+        )
+    return np.array([number[r.label] for r in records], dtype=np.int64)
+
+
+def weak_classes(labels: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
+    """Mark the classes that are smaller than the largest one."""
+    import numpy as np
+
+    counts = np.bincount(labels, minlength=classes)
+    return np.asarray(counts < counts.max())
+
+
+def too_few_classes(classes: Sequence[str]) -> InvalidInput:
+    """Return the error for a dataset that holds nothing to tell apart."""
+    found = f"only the class {classes[0]!r}" if classes else "no usable image"
+    return InvalidInput(f"Two classes are needed; the dataset has {found}.", code="too_few_classes")

@@ -1,0 +1,348 @@
+"""The verdict: does adding synthetic images help, against every remedy that needs none.
+
+``verdict_document`` makes verdict.json. Its members beside the published contract are ``settings``
+(how it was computed), ``warnings`` and ``exploratory``; every number in it is finite or null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from core.learning.analysis import Analysis, ModelScores
+from core.learning.arms import COMPARATORS, Arm
+from core.learning.inference import (
+    Replicates,
+    holm,
+    interval,
+    p_value,
+    simultaneous_band,
+    smallest_detectable,
+    with_seeds,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Verdict = Literal["helps", "no_evidence", "hurts", "not_estimable"]
+
+METRIC = "balanced_accuracy"
+PRIMARY_ARM = "combined"
+ALPHA = 0.05
+MIN_TEST_GROUPS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of the analysis, fixed before any number is known.
+
+    comparators are the arms that ``combined`` has to beat; augmented says that the synthetic images
+    come from the generator ``augment``, which is then no comparator of itself.
+    """
+
+    classes: tuple[str, ...]
+    classifier: str
+    arms: tuple[Arm, ...]
+    augmented: bool
+    seed: int
+
+    @property
+    def comparators(self) -> tuple[str, ...]:
+        return tuple(arm for arm in COMPARATORS if not (self.augmented and arm == "augment"))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The primary arm less a comparator: estimate, replicates and what is read off them."""
+
+    comparator: str
+    difference: float
+    replicates: NDArray[np.float64]
+    by_seed: NDArray[np.float64]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "comparator": self.comparator,
+            "difference": self.difference,
+            "interval": list(interval(self.replicates)),
+            "p": p_value(self.replicates),
+        }
+
+
+def compare(found: Analysis, question: Question) -> list[Comparison]:
+    """Return the comparisons of the primary arm with each comparator that was run and complete."""
+    drawn = found.replicates
+    ours = found.index(PRIMARY_ARM, question.classifier)
+    if drawn is None or ours is None:
+        return []
+    answer = []
+    for arm in question.comparators:
+        other = found.index(arm, question.classifier)
+        if other is None:
+            continue
+        paired = drawn.balanced_accuracy[:, ours] - drawn.balanced_accuracy[:, other]
+        value = _value(found, PRIMARY_ARM, question) - _value(found, arm, question)
+        answer.append(Comparison(arm, value, paired.mean(axis=1), paired))
+    return answer
+
+
+def _value(found: Analysis, arm: str, question: Question) -> float:
+    return found.scores[(arm, question.classifier)].overall[METRIC]
+
+
+def judge(comparisons: Sequence[Comparison], comparators: Sequence[str]) -> tuple[Verdict, str]:
+    """Return the primary verdict and its reason in words.
+
+    helps: the lower 95 % bound of the difference to EVERY comparator is above 0
+    (intersection-union, Berger 1982). hurts: the upper bound against ``real`` is below 0.
+    not_estimable: nothing to compare, or all comparisons run are won but not all were run.
+    """
+    bounds = {c.comparator: interval(c.replicates) for c in comparisons}
+    if "real" not in bounds:
+        return "not_estimable", "the arms combined and real were not both estimated"
+    missing = [arm for arm in comparators if arm not in bounds]
+    lost = [arm for arm, (low, _) in bounds.items() if low <= 0]
+    if bounds["real"][1] < 0:
+        return "hurts", "worse than real"
+    if not lost:
+        if missing:
+            return (
+                "not_estimable",
+                f"better than {_listed(bounds)}, not compared with {_listed(missing)}",
+            )
+        return "helps", f"better than {_listed(bounds)}"
+    if "real" in lost:
+        return "no_evidence", "not better than real"
+    return "no_evidence", f"better than real, not than {_listed(lost)}"
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(names)
+
+
+def primary_member(found: Analysis, question: Question) -> dict[str, Any]:
+    """Return the member ``primary`` of verdict.json."""
+    comparisons = compare(found, question)
+    verdict, reason = judge(comparisons, question.comparators)
+    detectable = [smallest_detectable(c.replicates) for c in comparisons]
+    return {
+        "metric": METRIC,
+        "classifier": question.classifier,
+        "arm": PRIMARY_ARM,
+        "verdict": verdict,
+        "reason": reason,
+        "comparisons": [c.as_json() for c in comparisons],
+        "smallest_detectable": max(detectable) if detectable else None,
+        "threshold_effect_possible": _threshold_effect(found, question, comparisons),
+    }
+
+
+def _threshold_effect(
+    found: Analysis, question: Question, comparisons: Sequence[Comparison]
+) -> bool:
+    """Tell whether balanced accuracy gained on ``real`` while macro AUROC did not."""
+    gains = {c.comparator: interval(c.replicates)[0] for c in comparisons}
+    if gains.get("real", 0.0) <= 0:
+        return False
+    ours, real = (
+        found.scores[(arm, question.classifier)].ranking.macro()["macro_auroc"]
+        for arm in (PRIMARY_ARM, "real")
+    )
+    return ours is not None and real is not None and ours <= real
+
+
+def per_class_member(found: Analysis, question: Question) -> list[dict[str, Any]]:
+    """Return the member ``per_class``: recall of ``combined`` less ``real``, Holm over classes.
+
+    A class helps when that holds against every comparator: Holm over the largest of its p values
+    and a lower bound above 0, each at the class's Holm level.
+    """
+    drawn = found.replicates
+    ours = found.index(PRIMARY_ARM, question.classifier)
+    others = {
+        arm: place
+        for arm in question.comparators
+        if (place := found.index(arm, question.classifier)) is not None
+    }
+    tested = [c for c, n in enumerate(found.n_groups.tolist()) if n >= MIN_TEST_GROUPS]
+    rows = {c: _not_estimable(found, question, c) for c in range(len(question.classes))}
+    if drawn is None or ours is None or "real" not in others:
+        return list(rows.values())
+    paired = {
+        c: {arm: drawn.recall[:, ours, c] - drawn.recall[:, k, c] for arm, k in others.items()}
+        for c in tested
+    }
+    against_real = holm([p_value(paired[c]["real"]) for c in tested])
+    against_all = holm([max(p_value(r) for r in paired[c].values()) for c in tested])
+    for c, shown, strict in zip(tested, against_real, against_all, strict=True):
+        rows[c] |= _class_row(found, question, c, paired[c], shown, strict)
+    return list(rows.values())
+
+
+def _not_estimable(found: Analysis, question: Question, label: int) -> dict[str, Any]:
+    n_groups = int(found.n_groups[label])
+    few = n_groups < MIN_TEST_GROUPS
+    return {
+        "class": question.classes[label],
+        "n_groups": n_groups,
+        "verdict": "not_estimable",
+        "difference": None,
+        "interval": None,
+        "p_holm": None,
+        "reason": f"fewer than {MIN_TEST_GROUPS} test groups"
+        if few
+        else "the arms combined and real were not both estimated",
+    }
+
+
+def _class_row(
+    found: Analysis,
+    question: Question,
+    label: int,
+    paired: dict[str, NDArray[np.float64]],
+    shown: tuple[float, float],
+    strict: tuple[float, float],
+) -> dict[str, Any]:
+    recall = {
+        arm: float(found.scores[(arm, question.classifier)].classes.recall[label])
+        for arm in (PRIMARY_ARM, "real")
+    }
+    low, high = interval(paired["real"], shown[1])
+    lost = [arm for arm, r in paired.items() if interval(r, strict[1])[0] <= 0]
+    missing = [arm for arm in question.comparators if arm not in paired]
+    verdict: Verdict = "no_evidence"
+    if high < 0 and shown[0] < ALPHA:
+        verdict, reason = "hurts", "worse than real"
+    elif not lost and strict[0] < ALPHA:
+        verdict, reason = "helps", f"better than {_listed(paired)}"
+        if missing:
+            verdict, reason = "not_estimable", f"{reason}, not compared with {_listed(missing)}"
+    elif low > 0 and shown[0] < ALPHA:
+        reason = f"better than real, not than {_listed(a for a in lost if a != 'real') or 'all'}"
+    else:
+        reason = "not better than real"
+    return {
+        "verdict": verdict,
+        "difference": recall[PRIMARY_ARM] - recall["real"],
+        "interval": [low, high],
+        "p_holm": shown[0],
+        "reason": reason,
+    }
+
+
+def arms_member(found: Analysis, order: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return the member ``arms``: scores of every arm and classifier, complete or not."""
+    rows = []
+    for arm, classifier in order:
+        known = found.scores.get((arm, classifier))
+        rows.append(
+            {
+                "arm": arm,
+                "classifier": classifier,
+                "scores": _scores(known) if known else {},
+                "valid": known is not None,
+                "invalid_reason": None
+                if known
+                else "in some folds no image was left to train on: there are too few synthetic "
+                "images whose groups all lie on the training side",
+            }
+        )
+    return rows
+
+
+def _scores(known: ModelScores) -> dict[str, dict[str, Any]]:
+    decided = {
+        name: {"value": value, "interval": list(known.intervals[name])}
+        for name, value in known.overall.items()
+    }
+    ranked = {
+        name: {"value": value, "interval": None} for name, value in known.ranking.macro().items()
+    }
+    return decided | ranked
+
+
+def exploratory_member(found: Analysis, question: Question) -> dict[str, Any]:
+    """Return what carries no verdict: the doses and the spread over seeds.
+
+    dose_response: differences to ``real`` of the ratio arms with a simultaneous (max-|t|) band.
+    with_seeds: intervals of the primary comparisons when seeds are resampled too.
+    """
+    return {
+        "dose_response": _doses(found, question),
+        "with_seeds": [
+            {
+                "comparator": c.comparator,
+                "interval": list(interval(with_seeds(c.by_seed, question.seed))),
+            }
+            for c in compare(found, question)
+        ],
+        "seeds": [
+            {"arm": arm, "classifier": classifier, "balanced_accuracy": known.by_seed}
+            for (arm, classifier), known in found.scores.items()
+        ],
+    }
+
+
+def _doses(found: Analysis, question: Question) -> list[dict[str, Any]]:
+    import numpy as np
+
+    real = found.index("real", question.classifier)
+    doses = [
+        (arm, place)
+        for arm in sorted((a for a in question.arms if a.ratio), key=lambda a: a.ratio or 0.0)
+        if (place := found.index(arm.id, question.classifier)) is not None
+    ]
+    if found.replicates is None or real is None or not doses:
+        return []
+    drawn: Replicates = found.replicates
+    scores = drawn.metric(METRIC)
+    paired = scores[:, [place for _, place in doses]] - scores[:, [real]]
+    base = _value(found, "real", question)
+    values = np.array([_value(found, arm.id, question) - base for arm, _ in doses])
+    return [
+        {"arm": arm.id, "ratio": arm.ratio, "difference": float(value), "band": list(band)}
+        for (arm, _), value, band in zip(
+            doses, values, simultaneous_band(values, paired), strict=True
+        )
+    ]
+
+
+def verdict_document(
+    found: Analysis,
+    question: Question,
+    *,
+    order: Sequence[tuple[str, str]],
+    design: str,
+    fold_table_sha256: str,
+    legacy: dict[str, Any] | None,
+    settings: dict[str, Any],
+    warnings: Sequence[str],
+) -> dict[str, Any]:
+    """Return verdict.json."""
+    return {
+        "design": design,
+        "fold_table_sha256": fold_table_sha256,
+        "primary": primary_member(found, question),
+        "per_class": per_class_member(found, question),
+        "arms": arms_member(found, order),
+        "legacy_protocol": legacy,
+        "settings": settings,
+        "warnings": [*_small_classes(found, question), *warnings],
+        "exploratory": exploratory_member(found, question),
+    }
+
+
+def _small_classes(found: Analysis, question: Question) -> list[str]:
+    few = [
+        f"{name} ({n})"
+        for name, n in zip(question.classes, found.n_groups.tolist(), strict=True)
+        if n < MIN_TEST_GROUPS
+    ]
+    if not few:
+        return []
+    return [
+        f"Classes with fewer than {MIN_TEST_GROUPS} independent test groups, whose share of every "
+        f"interval is uncertain: {', '.join(few)}"
+    ]
