@@ -1,0 +1,311 @@
+"""Makes synthetic images of weak classes and publishes them as a dataset version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from core.jobs.context import Children, ChildSpec, Inputs, JobContext
+from core.jobs.spec import Cost, Params, Queue, Result, Seed, VersionId, invalid, job_kind
+from core.synthesis.planning import (
+    Balance,
+    Count,
+    balance_counts,
+    explicit_counts,
+    preview,
+)
+
+if TYPE_CHECKING:
+    from core.manifest import ImageRecord
+    from core.synthesis.contract import GeneratorParams, GeneratorSpec, Order, Source
+
+SHARD_IMAGES = 128
+"""Images of one child job."""
+INLINE_IMAGES = 64
+"""Up to so many images are made without children."""
+
+_SECONDS_PER_IMAGE = 0.006
+_SHEET_CLASSES = 8
+_SHEET_PAIRS = 8
+
+
+class SynthesizeParams(Params):
+    """What to make; exactly one of ``balance`` and ``counts`` says how many."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "dataset_version_id": "dsv_" + "0" * 26,
+                    "generator": "augment",
+                    "generator_params": {"policy": "default"},
+                    "balance": {"target": "max", "max_per_real": 5},
+                    "sources": "train",
+                    "seed": 0,
+                }
+            ]
+        }
+    )
+
+    dataset_version_id: VersionId
+    generator: Annotated[str, Field(min_length=1, max_length=64)] = "augment"
+    generator_params: dict[str, Any] = Field(default_factory=dict)
+    balance: Balance | None = None
+    counts: dict[str, Count] | None = Field(
+        None, min_length=1, description="Images to make, by class."
+    )
+    sources: Literal["train", "all"] = Field(
+        "train", description="Real images to start from: of the training split, or all."
+    )
+    seed: Seed = 0
+    resolution: int | None = Field(
+        None, ge=16, le=4096, description="Pixels of the longer side; as made when left out."
+    )
+    limit: int | None = Field(
+        None, ge=1, le=16, description="Make only so many, spread over the classes: a preview."
+    )
+    name: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="Name of the new dataset."
+    )
+
+
+class SynthesizeResult(Result):
+    dataset_id: str
+    dataset_version_id: str
+    generated: int
+    per_class: dict[str, int]
+    manifest_sha256: str
+
+
+def check(params: SynthesizeParams, inputs: Inputs) -> None:
+    """Refuse what the version's classes or the generator cannot do."""
+    from core.synthesis.contract import GENERATORS
+    from core.synthesis.parameters import generator_params
+
+    spec = GENERATORS.get(params.generator, pointer="/generator")
+    if (params.balance is None) == (params.counts is None):
+        both = params.balance is not None
+        raise invalid(
+            "/counts" if both else "/balance",
+            f"Say how many images to make by exactly one of balance and counts, "
+            f"not by {'both' if both else 'neither'}",
+        )
+    version = inputs.versions[params.dataset_version_id]
+    if version.kind != "real":
+        raise invalid(
+            "/dataset_version_id",
+            "Synthetic images are made from a version of real images, this one is synthetic",
+            code="not_real",
+        )
+    classes = _submitted_classes(params, inputs)
+    generator_params(spec, params.generator_params, classes)
+    wanted(params, classes)
+
+
+def estimate(params: SynthesizeParams, inputs: Inputs) -> Cost:
+    """Estimate from measured time per image of the augment generator, JPEG of 224 pixels."""
+    total = sum(wanted(params, _submitted_classes(params, inputs)).values())
+    images = min(total, params.limit) if params.limit else total
+    shards = 0 if images <= INLINE_IMAGES else len(shard_bounds(images))
+    return Cost(seconds=1.0 + images * _SECONDS_PER_IMAGE, images=images, children=shards)
+
+
+def queue_for(params: SynthesizeParams) -> Queue:
+    return "interactive" if params.limit else "cpu"
+
+
+@job_kind(
+    "synthesize",
+    params=SynthesizeParams,
+    result=SynthesizeResult,
+    queue="cpu",
+    check=check,
+    estimate=estimate,
+    queue_for=queue_for,
+)
+def synthesize(ctx: JobContext, params: SynthesizeParams) -> SynthesizeResult | Children:
+    """Make synthetic images of weak classes."""
+    campaign = Campaign(ctx, params)
+    orders = campaign.orders
+    if ctx.children:
+        made = _merged(ctx)
+    elif len(orders) <= INLINE_IMAGES:
+        made = campaign.make(orders, span=0.9)
+    else:
+        return Children(
+            phase="synthesize", children=_shards(params, len(orders)), span=(0.02, 0.92)
+        )
+    return _publish(ctx, params, campaign, made)
+
+
+class Campaign:
+    """The plan of one synthesize job, the same in the parent and in each of its shards."""
+
+    def __init__(self, ctx: JobContext, params: SynthesizeParams) -> None:
+        from core.synthesis.contract import GENERATORS
+        from core.synthesis.parameters import generator_params
+        from core.synthesis.production import require_modalities, usable_sources
+
+        ctx.progress("plan", 0, 1)
+        records = ctx.manifest(params.dataset_version_id)
+        sources = usable_sources(records, params.sources)
+        labels = {record.label for record in records}
+        classes = {label: sum(s.label == label for s in sources) for label in labels}
+        self._ctx = ctx
+        self._resolution = params.resolution
+        self.real: dict[str, ImageRecord] = {r.image_id: r for r in records}
+        self.spec: GeneratorSpec = GENERATORS.get(params.generator, pointer="/generator")
+        self.params: GeneratorParams = generator_params(self.spec, params.generator_params, classes)
+        counts = wanted(params, classes)
+        used: list[Source] = [s for s in sources if s.label in counts]
+        require_modalities(self.spec, used)
+        orders = self.spec.instance.plan(self.params, used, counts, params.seed)
+        self.orders: list[Order] = preview(orders, params.limit) if params.limit else orders
+        self.empty = sorted(label for label, count in classes.items() if not count)
+
+    def make(self, orders: Sequence[Order], span: float = 1.0) -> list[ImageRecord]:
+        """Make orders on the job's threads; returns their records in the order of their index.
+
+        ``span`` is the part of the job's progress that this fills.
+        """
+        import cv2
+
+        from core.ingest.images import decode
+        from core.synthesis.production import PixelCache, produce, record_of
+
+        ctx = self._ctx
+        cv2.setNumThreads(1)
+        load = PixelCache(lambda sha256: decode(ctx.blob(sha256)), size=ctx.threads + 2)
+        finished = produce(
+            self.spec, self.params, orders, load, threads=ctx.threads, resolution=self._resolution
+        )
+        made: dict[int, ImageRecord] = {}
+        for image in finished:
+            made[image.order.index] = record_of(image, ctx.put(image.data), self.real)
+            ctx.progress("synthesize", span * len(made) / len(orders), 1)
+        return [made[index] for index in sorted(made)]
+
+
+def wanted(params: SynthesizeParams, classes: Mapping[str, int]) -> dict[str, int]:
+    """Return how many images to make by class, given the usable real ones."""
+    if params.counts is not None:
+        return explicit_counts(classes, params.counts)
+    return balance_counts(classes, params.balance or Balance())
+
+
+def shard_bounds(images: int) -> list[tuple[int, int]]:
+    """Return start and stop of each shard, of nearly equal sizes up to SHARD_IMAGES."""
+    shards = -(-images // SHARD_IMAGES)
+    edges = [images * shard // shards for shard in range(shards + 1)]
+    return list(pairwise(edges))
+
+
+def _shards(params: SynthesizeParams, images: int) -> tuple[ChildSpec, ...]:
+    common = params.model_dump(mode="json")
+    return tuple(
+        ChildSpec(
+            kind="synthesize_shard",
+            params=common | {"start": start, "stop": stop},
+            weight=stop - start,
+            role=f"{start}-{stop}",
+        )
+        for start, stop in shard_bounds(images)
+    )
+
+
+def _merged(ctx: JobContext) -> list[ImageRecord]:
+    from core.manifest import read_manifest
+
+    found: list[ImageRecord] = []
+    for child in sorted(ctx.children, key=lambda c: int(c.params["start"])):
+        found += read_manifest(ctx.blob(child.artifacts["shard.parquet"].sha256))
+    return found
+
+
+def _submitted_classes(params: SynthesizeParams, inputs: Inputs) -> dict[str, int]:
+    version = inputs.versions[params.dataset_version_id]
+    return {
+        c.name: c.count if params.sources == "all" else c.by_split.get("train", 0)
+        for c in version.classes
+    }
+
+
+def _publish(
+    ctx: JobContext, params: SynthesizeParams, campaign: Campaign, made: list[ImageRecord]
+) -> SynthesizeResult:
+    from core.manifest import write_manifest
+
+    if campaign.empty and params.balance and params.balance.classes is None:
+        ctx.log(f"Without usable real images, so left out: {', '.join(campaign.empty)}")
+    ctx.progress("publish", 0.93, 1)
+    version = ctx.inputs.versions[params.dataset_version_id]
+    preview_mark = " (preview)" if params.limit else ""
+    draft = ctx.publish_version(
+        made,
+        kind="synthetic",
+        name=params.name or f"{version.dataset_name} + {params.generator}{preview_mark}",
+        parents=(version.id,),
+        licence=version.licence,
+        info={"generator": _description(params, campaign), "group_basis": version.group_basis},
+    )
+    path = ctx.scratch / "manifest.parquet"
+    write_manifest(made, path)
+    ctx.artifact("manifest.parquet", path, "application/vnd.apache.parquet")
+    sheet = _contact_sheet(ctx, made, title=draft.name)
+    ctx.artifact("contact_sheet.png", sheet, "image/png")
+    return SynthesizeResult(
+        dataset_id=draft.dataset_id,
+        dataset_version_id=draft.id,
+        generated=len(made),
+        per_class=_per_class(made),
+        manifest_sha256=draft.manifest_sha256,
+    )
+
+
+def _description(params: SynthesizeParams, campaign: Campaign) -> dict[str, Any]:
+    """Return what the version says of how it was made."""
+    return {
+        "name": campaign.spec.name,
+        "version": campaign.spec.version,
+        "novelty": campaign.spec.novelty,
+        "params": campaign.params.model_dump(mode="json"),
+        "seed": params.seed,
+        "sources": params.sources,
+        "balance": params.balance.model_dump(mode="json") if params.balance else None,
+        "counts": params.counts,
+        "resolution": params.resolution,
+        "limit": params.limit,
+    }
+
+
+def _per_class(made: Sequence[ImageRecord]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for record in made:
+        counts[record.label] = counts.get(record.label, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def _contact_sheet(ctx: JobContext, made: Sequence[ImageRecord], title: str) -> bytes:
+    """Show the first images of the classes of which most were made, each beside its source."""
+    from core.ingest.images import decode
+    from core.plots.contact_sheet import Pair, Row, contact_sheet
+    from core.synthesis.production import describe
+
+    counts = _per_class(made)
+    largest = sorted(counts, key=lambda label: (-counts[label], label))[:_SHEET_CLASSES]
+    rows = []
+    for label in sorted(largest):
+        shown = [record for record in made if record.label == label][:_SHEET_PAIRS]
+        pairs = tuple(
+            Pair(
+                source=decode(ctx.blob(r.parent_sha256[0])) if len(r.parents) == 1 else None,
+                synthetic=decode(ctx.blob(r.sha256)),
+                caption=describe(r.provenance),
+            )
+            for r in shown
+        )
+        rows.append(Row(label, pairs, note=f"{len(shown)} of {counts[label]}"))
+    return contact_sheet(rows, title=title, subtitle="In each pair: source left, synthetic right")

@@ -1,0 +1,61 @@
+"""Makes one slice of the images of a synthesize job."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from core.jobs.context import Inputs, JobContext
+from core.jobs.kinds.synthesize import Campaign, SynthesizeParams
+from core.jobs.spec import Result, invalid, job_kind
+
+
+class SynthesizeShardParams(SynthesizeParams):
+    """The parameters of the parent, and the slice of its plan."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "dataset_version_id": "dsv_" + "0" * 26,
+                    "counts": {"mel": 256},
+                    "start": 0,
+                    "stop": 128,
+                }
+            ]
+        }
+    )
+
+    start: int = Field(ge=0, description="First image of the slice.")
+    stop: int = Field(ge=1, description="First image after the slice.")
+
+
+class SynthesizeShardResult(Result):
+    generated: int
+
+
+def check(params: SynthesizeShardParams, _: Inputs) -> None:
+    if params.start >= params.stop:
+        raise invalid("/stop", "The slice is empty")
+
+
+@job_kind(
+    "synthesize_shard",
+    params=SynthesizeShardParams,
+    result=SynthesizeShardResult,
+    queue="cpu",
+    public=False,
+    check=check,
+)
+def synthesize_shard(ctx: JobContext, params: SynthesizeShardParams) -> SynthesizeShardResult:
+    """Make one slice of a synthesize job's images."""
+    from core.manifest import write_manifest
+
+    campaign = Campaign(ctx, params)
+    orders = campaign.orders[params.start : params.stop]
+    if len(orders) != params.stop - params.start:
+        raise invalid("/stop", f"The plan has {len(campaign.orders)} images")
+    made = campaign.make(orders)
+    path = ctx.scratch / "shard.parquet"
+    write_manifest(made, path)
+    ctx.artifact("shard.parquet", path, "application/vnd.apache.parquet")
+    return SynthesizeShardResult(generated=len(made))

@@ -1,0 +1,280 @@
+"""Makes stored images from orders: size, encoding, provenance, records; and replays them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from threading import Lock
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from core.errors import InvalidInput
+from core.ids import new_id
+from core.ingest.images import decode, pixel_sha256
+from core.manifest import ImageRecord
+from core.synthesis import geometry
+from core.synthesis.contract import (
+    GENERATORS,
+    GeneratorParams,
+    GeneratorSpec,
+    LoadPixels,
+    Order,
+    Pixels,
+    Source,
+)
+
+_DIGITS = 9
+_JPEG = [
+    *(cv2.IMWRITE_JPEG_QUALITY, 95),
+    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420),
+]
+_PNG = [
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A synthetic image as it is stored: ``pixels`` are what ``data`` decodes to."""
+
+    order: Order
+    data: bytes
+    pixels: Pixels
+    pixel_sha256: str
+    media_type: str
+    provenance: dict[str, Any]
+
+
+def usable_sources(
+    records: Iterable[ImageRecord], sources: Literal["train", "all"]
+) -> list[Source]:
+    """Return the real, not quarantined images of the training split or of all splits."""
+    return [
+        Source(
+            image_id=record.image_id,
+            sha256=record.sha256,
+            label=record.label,
+            group_ids=record.group_ids,
+            width=record.width,
+            height=record.height,
+            modality=record.modality,
+            media_type=record.media_type,
+        )
+        for record in records
+        if record.source == "real"
+        and not record.quarantined
+        and (sources == "all" or record.split == "train")
+    ]
+
+
+def require_modalities(spec: GeneratorSpec, sources: Iterable[Source]) -> None:
+    """Refuse sources that the generator does not suit."""
+    for source in sources:
+        if source.modality not in spec.modalities:
+            raise InvalidInput(
+                f"Generator {spec.name!r} makes {' and '.join(spec.modalities)} images; image "
+                f"{source.image_id} of class {source.label!r} is {source.modality}",
+                code="unsuited_modality",
+            )
+
+
+def finish(
+    spec: GeneratorSpec,
+    params: GeneratorParams,
+    order: Order,
+    load: LoadPixels,
+    resolution: int | None = None,
+) -> Finished:
+    """Make one image and encode it as its main source is, so that no codec tells them apart.
+
+    JPEG (quality 95) for a JPEG source, PNG otherwise. With ``resolution`` the longer
+    side gets that many pixels. Transform and size enter provenance.
+    """
+    made = spec.instance.make(params, order, load)
+    pixels, matrix = fit(made.pixels, resolution)
+    transform = None if made.transform is None else matrix @ made.transform
+    media_type = order.parents[0].media_type if order.parents else "image/png"
+    media_type = "image/jpeg" if media_type == "image/jpeg" else "image/png"
+    data = encode(pixels, media_type)
+    provenance = made.provenance | {
+        "generator": spec.name,
+        "version": spec.version,
+        "params": params.model_dump(mode="json", exclude_defaults=True),
+        "index": order.index,
+        "label": order.label,
+        "seed": order.seed,
+        "settings": {k: v for k, v in order.settings.items() if k != "recorded"},
+        "resolution": resolution,
+        "media_type": media_type,
+        "parents": [_parent(source) for source in order.parents],
+        "transform": None if transform is None else _rounded(transform),
+    }
+    stored = decode(data) if media_type == "image/jpeg" else pixels
+    return Finished(order, data, stored, pixel_sha256(stored), media_type, provenance)
+
+
+def produce(
+    spec: GeneratorSpec,
+    params: GeneratorParams,
+    orders: Iterable[Order],
+    load: LoadPixels,
+    *,
+    threads: int = 1,
+    resolution: int | None = None,
+) -> Iterator[Finished]:
+    """Make orders on some threads; those of one source follow each other.
+
+    Only a few are in memory at once. Closing the iterator stops what has not begun.
+    """
+    ordered = iter(near_each_other(orders))
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[Future[Finished]] = deque()
+    try:
+        while True:
+            for order in islice(ordered, 2 * threads + 1 - len(waiting)):
+                waiting.append(pool.submit(finish, spec, params, order, load, resolution))
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def replay(provenance: Mapping[str, Any], load: LoadPixels) -> Finished:
+    """Make an image again from its provenance: the same bytes.
+
+    ``load`` gets sources by ``sha256``. InvalidInput ``replay_version`` when the generator has
+    changed since.
+    """
+    spec = GENERATORS.get(provenance["generator"])
+    if spec.version != provenance["version"]:
+        raise InvalidInput(
+            f"The image was made by version {provenance['version']} of {spec.name!r}; this is "
+            f"version {spec.version}",
+            code="replay_version",
+        )
+    parents = tuple(Source(image_id="", group_ids=(), **row) for row in provenance["parents"])
+    order = Order(
+        index=provenance["index"],
+        label=provenance["label"],
+        parents=parents,
+        seed=provenance["seed"],
+        settings=provenance["settings"] | {"recorded": dict(provenance)},
+    )
+    params = spec.params.model_validate(provenance["params"])
+    return finish(spec, params, order, load, provenance["resolution"])
+
+
+def fit(pixels: Pixels, resolution: int | None) -> tuple[Pixels, geometry.Matrix]:
+    """Resize to ``resolution`` pixels on the longer side, antialiased, aspect kept."""
+    height, width = pixels.shape[:2]
+    if resolution is None or max(height, width) == resolution:
+        return pixels, geometry.identity()
+    scale = resolution / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    resized = cv2.resize(pixels, size, interpolation=interpolation)
+    return np.asarray(resized, np.uint8), geometry.resize((width, height), size)
+
+
+def encode(pixels: Pixels, media_type: str) -> bytes:
+    """Return RGB or grey pixels as JPEG or PNG bytes."""
+    stored = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
+    suffix, flags = (".jpg", _JPEG) if media_type == "image/jpeg" else (".png", _PNG)
+    return bytes(cv2.imencode(suffix, stored, flags)[1])
+
+
+def record_of(finished: Finished, sha256: str, real: Mapping[str, ImageRecord]) -> ImageRecord:
+    """Return the manifest row of an image whose bytes are stored under ``sha256``.
+
+    ``real`` are the parents by image id; groups are the union of theirs, the split that of the
+    first, the main source (train for an image without parents).
+    """
+    order = finished.order
+    parents = [real[source.image_id] for source in order.parents]
+    suffix = "jpg" if finished.media_type == "image/jpeg" else "png"
+    return ImageRecord(
+        image_id=new_id("img"),
+        filename=f"synthetic_{order.index:07d}.{suffix}",
+        label=order.label,
+        sha256=sha256,
+        source_sha256=sha256,
+        pixel_sha256=finished.pixel_sha256,
+        width=int(finished.pixels.shape[1]),
+        height=int(finished.pixels.shape[0]),
+        media_type=finished.media_type,
+        modality="grey" if finished.pixels.ndim == 2 else "rgb",
+        split=parents[0].split if parents else "train",
+        source="synthetic",
+        group_ids=tuple(sorted({group for parent in parents for group in parent.group_ids})),
+        parents=tuple(parent.image_id for parent in parents),
+        parent_sha256=tuple(parent.sha256 for parent in parents),
+        provenance=finished.provenance,
+    )
+
+
+def describe(provenance: Mapping[str, Any]) -> str:
+    """Say in a few words what was done: the operations, each with its main number."""
+    return ", ".join(_words(step) for step in provenance.get("operations", ()))
+
+
+def _words(step: Mapping[str, Any]) -> str:
+    name = step["op"].removeprefix("seed_").replace("_", " ")
+    if "degrees" in step:
+        return f"{name} {step['degrees']:.0f}°"
+    if "factor" in step:
+        return f"{name} x{step['factor']:.2f}"
+    return str(name)
+
+
+def near_each_other(orders: Iterable[Order]) -> list[Order]:
+    """Return orders so that those of one source follow each other."""
+    return sorted(orders, key=lambda o: (o.parents[0].sha256 if o.parents else "", o.index))
+
+
+class PixelCache:
+    """Decoded sources, the last few used; shared by the threads of a shard.
+
+    Orders of one source are made one after another, so a few are enough.
+    """
+
+    def __init__(self, read: Callable[[str], Pixels], size: int) -> None:
+        self._read = read
+        self._size = size
+        self._kept: OrderedDict[str, Pixels] = OrderedDict()
+        self._lock = Lock()
+
+    def __call__(self, source: Source) -> Pixels:
+        with self._lock:
+            kept = self._kept.get(source.sha256)
+            if kept is not None:
+                self._kept.move_to_end(source.sha256)
+                return kept
+        pixels = self._read(source.sha256)
+        pixels.flags.writeable = False
+        with self._lock:
+            self._kept[source.sha256] = pixels
+            while len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+        return pixels
+
+
+def _rounded(matrix: geometry.Matrix) -> list[list[float]]:
+    return [[round(value, _DIGITS) for value in row] for row in matrix.tolist()]
+
+
+def _parent(source: Source) -> dict[str, Any]:
+    return {
+        "sha256": source.sha256,
+        "label": source.label,
+        "width": source.width,
+        "height": source.height,
+        "modality": source.modality,
+        "media_type": source.media_type,
+    }
