@@ -65,10 +65,9 @@ def up(args: argparse.Namespace, session: Session) -> int:
 
 def stop(args: argparse.Namespace, session: Session) -> int:
     """Stop the stack of a folder, else the one that build/up.json names."""
-    from core.embedded import control, paths
+    from core.embedded import control
 
-    home = args.home.absolute() if args.home else control.home_of_published()
-    stopped = control.stop(home or paths.default_home())
+    stopped = control.stop(control.home_to_stop(args.home))
     session.terminal.line("Stopped." if stopped else "Nothing was running.")
     session.terminal.document({"stopped": stopped})
     return 0

@@ -1,4 +1,4 @@
-"""What a backbone is: a network that turns images into feature vectors, and the registry of them."""
+"""What a backbone is, a network that turns images into feature vectors, and all of them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Backbone:
     Images are resized (antialiased, aspect kept, padded with the border's median colour) to
     ``size`` x ``size``, scaled to 0..1 and normalised by mean and std. ``find`` returns the pinned
     weights or raises WeightsMissing with the command that brings them; ``build`` makes the network
-    that maps N x 3 x size x size to N x dimension, in eval mode; with None it has random weights
-    (only benchmarks do that, and say so).
+    that maps N x 3 x size x size to N x dimension, in eval mode and traceable by torch.fx; with
+    None it has random weights (only benchmarks do that, and say so).
     """
 
     name: str

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from core.config import get_settings
 from core.db.models import Artifact, Job
 from core.db.repositories import job_queries, jobs
-from core.db.repositories.job_queries import Step
+from core.db.repositories.job_queries import Place, Step
 from core.jobs.states import TERMINAL, JobStatus
 
 ETA_FROM = 0.01
@@ -26,17 +26,13 @@ def silence_seconds() -> float:
 
 def views(session: Session, rows: Sequence[Job]) -> list[dict[str, Any]]:
     """Return the jobs as JSON objects; a fixed number of queries, however many jobs."""
-    ids = [job.id for job in rows]
+    claimed = [job.id for job in rows if job.claims]  # others cannot have published anything
     running = [job.id for job in rows if job.status == JobStatus.RUNNING]
     queued = [job.id for job in rows if job.status == JobStatus.QUEUED]
     below = _by_parent(job_queries.descendants(session, running))
-    places = job_queries.positions(session, queued)
-    served = job_queries.live_queues(session, silence_seconds()) if queued else set()
-    artifacts = jobs.artifacts_of(session, ids)
-    return [
-        _view(job, below, places.get(job.id), job.queue in served, artifacts[job.id])
-        for job in rows
-    ]
+    places = job_queries.places(session, queued, silence_seconds())
+    artifacts = jobs.artifacts_of(session, claimed) if claimed else {}
+    return [_view(job, below, places.get(job.id), artifacts.get(job.id, ())) for job in rows]
 
 
 def view(session: Session, job: Job) -> dict[str, Any]:
@@ -54,11 +50,10 @@ def _by_parent(steps: Sequence[Step]) -> dict[str | None, list[Step]]:
 def _view(
     job: Job,
     below: Mapping[str | None, list[Step]],
-    place: int | None,
-    served: bool,
+    place: Place | None,
     artifacts: Sequence[Artifact],
 ) -> dict[str, Any]:
-    waiting = job.status == JobStatus.QUEUED and not served
+    waiting = place is not None and not place.served
     return {
         "id": job.id,
         "kind": job.kind,
@@ -76,7 +71,7 @@ def _view(
         "finished_at": stamp(job.finished_at),
         "cancel_requested_at": stamp(job.cancel_requested_at),
         "queue": job.queue,
-        "queue_position": place,
+        "queue_position": place.before if place else None,
         "artifacts": [artifact_view(artifact) for artifact in artifacts],
     }
 

@@ -15,7 +15,7 @@ QUALITY = 82
 
 
 def thumbnail(store: BlobStore, sha256: str, size: int) -> Path:
-    """Return the path of a WebP picture that fits ``size`` x ``size``; NotFound without the blob."""
+    """Return a WebP picture that fits ``size`` x ``size``; NotFound without the blob."""
     path = store.root / "thumbnails" / sha256[:2] / f"{sha256}_{size}.webp"
     if not path.is_file():
         data = shrink(store.find(sha256), size)
@@ -34,7 +34,8 @@ def shrink(path: Path, size: int) -> bytes:
     """Return a stored image as WebP within ``size`` x ``size``; never enlarged."""
     from PIL import Image
 
-    # blobs were decoded at import under the limit of pixels, which may be above Pillow's own
+    # blobs were decoded at import under the limit of the settings, which stands for Pillow's own
+    Image.MAX_IMAGE_PIXELS = None
     with Image.open(path, formats=("JPEG", "PNG")) as image:
         image.draft("RGB" if image.mode in ("RGB", "YCbCr") else "L", (size * 2, size * 2))
         picture = image if image.mode in ("RGB", "L") else image.convert("RGB")

@@ -8,18 +8,21 @@ Layout on the shared volume::
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from core.errors import NotFound, StorageFull
 from core.ids import new_id
 
-CHUNK = 1024 * 1024
+_MANY = 32
+"""From this many files on, one syncfs is cheaper than an fsync each."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -78,24 +81,21 @@ class BlobStore:
     def publish(self, folder: Path, blobs: Iterable[str]) -> None:
         """Move staged blobs of ``folder`` into the store, durably; existing ones are done.
 
-        Files are flushed before the rename and their folders after it, so that whatever the
-        database refers to is on the disk.
+        Bytes are on the disk before a blob gets its name, and names are on the disk before this
+        returns, so that whatever the database refers to survives a power cut.
         """
-        folders: set[Path] = set()
+        moves = [(folder / sha256, self.path(sha256)) for sha256 in blobs]
         with disk_errors():
-            for sha256 in blobs:
-                source, target = folder / sha256, self.path(sha256)
-                if not source.exists():
-                    self.find(sha256)
-                    continue
-                if not target.parent.is_dir():
+            present = [source.exists() for source, _ in moves]
+            _flush([s for (s, _), here in zip(moves, present, strict=True) if here], self.root)
+            for (source, target), here in zip(moves, present, strict=True):
+                if here:
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    folders |= {target.parent.parent, target.parent.parent.parent}
-                _flush(source, os.O_RDONLY)
-                source.rename(target)
-                folders.add(target.parent)
-            for touched in folders:
-                _flush(touched, os.O_RDONLY | os.O_DIRECTORY)
+                    source.rename(target)
+                else:
+                    self.find(target.name)
+            folders = {parent for _, target in moves for parent in list(target.parents)[:3]}
+            _flush(sorted(folders), self.root)
 
 
 def stage(data: bytes | Path, folder: Path) -> str:
@@ -115,9 +115,25 @@ def stage(data: bytes | Path, folder: Path) -> str:
         return sha256
 
 
-def _flush(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _flush(paths: Sequence[Path], root: Path) -> None:
+    """Put files or folders on the disk: one by one, or many with one call for the volume."""
+    if len(paths) > _MANY:
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if _libc().syncfs(descriptor) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+        finally:
+            os.close(descriptor)
+        return
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@lru_cache(maxsize=1)
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from core.db.models import Dataset, DatasetVersion, Experiment, Image, Job
@@ -43,7 +44,7 @@ def newest_versions(session: Session, dataset_ids: Sequence[str]) -> dict[str, N
         select(DatasetVersion.dataset_id, DatasetVersion.id, DatasetVersion.image_count, count)
         .where(DatasetVersion.dataset_id.in_(dataset_ids))
         .order_by(DatasetVersion.dataset_id, DatasetVersion.number.desc())
-        .distinct(DatasetVersion.dataset_id)
+        .ext(distinct_on(DatasetVersion.dataset_id))
     )
     return {row[0]: Newest(row[1], row[2], row[3]) for row in session.execute(query)}
 

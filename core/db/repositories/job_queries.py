@@ -89,19 +89,32 @@ def descendants(session: Session, roots: Sequence[str]) -> list[Step]:
     return [Step(*row) for row in session.execute(_TREE, {"roots": list(roots)})]
 
 
-def positions(session: Session, queued: Sequence[str]) -> dict[str, int]:
-    """Return how many due jobs stand before each queued one in its queue."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a queued job stands: how many due jobs before it, and whether anybody serves them."""
+
+    before: int
+    served: bool
+
+
+_PLACES = text("""
+    SELECT j.id,
+        (SELECT count(*) FROM jobs q
+         WHERE q.queue = j.queue AND q.status = 'queued' AND q.pending_children = 0
+           AND q.id < j.id),
+        EXISTS (SELECT FROM workers w
+                WHERE j.queue = ANY(w.queues)
+                  AND w.last_seen > clock_timestamp() - make_interval(secs => :silence))
+    FROM jobs j WHERE j.id = ANY(:ids)
+""")
+
+
+def places(session: Session, queued: Sequence[str], silence_seconds: float) -> dict[str, Place]:
+    """Return where each of the queued jobs stands, in one query."""
     if not queued:
         return {}
-    statement = text("""
-        SELECT j.id, (
-            SELECT count(*) FROM jobs q
-            WHERE q.queue = j.queue AND q.status = 'queued' AND q.pending_children = 0
-              AND q.id < j.id)
-        FROM jobs j WHERE j.id = ANY(:ids)
-    """)
-    rows = session.execute(statement, {"ids": list(queued)})
-    return {row[0]: row[1] for row in rows}
+    rows = session.execute(_PLACES, {"ids": list(queued), "silence": silence_seconds})
+    return {row[0]: Place(row[1], row[2]) for row in rows}
 
 
 def live_workers(session: Session, silence_seconds: float) -> list[Worker]:

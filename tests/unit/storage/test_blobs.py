@@ -56,3 +56,22 @@ def test_a_full_disk_is_a_typed_error() -> None:
         raise OSError(28, "No space left on device")
     with pytest.raises(PermissionError), disk_errors():
         raise PermissionError(13, "no")
+
+
+def test_many_blobs_are_published_together(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    folder = tmp_path / "staging"
+    hashes = [stage(str(n).encode(), folder) for n in range(100)]
+    store.publish(folder, hashes)
+    assert [store.find(sha256).read_text() for sha256 in hashes] == [str(n) for n in range(100)]
+    assert not any(folder.iterdir())
+
+
+def test_nothing_is_moved_twice_when_two_stages_hold_the_same_blob(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    first, second = tmp_path / "one", tmp_path / "two"
+    sha256 = stage(b"shared", first)
+    stage(b"shared", second)
+    store.publish(first, [sha256])
+    store.publish(second, [sha256])
+    assert store.find(sha256).read_bytes() == b"shared"
