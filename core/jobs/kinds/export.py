@@ -1,0 +1,112 @@
+"""Exports dataset versions as one archive with checksums, as far as their licences allow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from core.jobs.context import Inputs, JobContext, VersionInput
+from core.jobs.spec import Cost, Params, Result, VersionId, invalid, job_kind
+
+_IMAGES_PER_SECOND = 800.0
+
+
+class ExportParams(Params):
+    """Versions that go into one archive, its layout, and what it is for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "dataset_version_ids": ["dsv_" + "0" * 26],
+                    "format": "imagefolder",
+                    "purpose": "internal",
+                }
+            ]
+        }
+    )
+
+    dataset_version_ids: list[VersionId] = Field(min_length=1, max_length=100)
+    format: Literal["imagefolder", "csv"] = Field(
+        "imagefolder", description="imagefolder: a folder a class; csv: one folder and a table."
+    )
+    purpose: Literal["internal", "share", "commercial"] = Field(
+        "internal", description="What the archive is for; refused where a licence forbids it."
+    )
+
+
+class ExportResult(Result):
+    """files counts the images, bytes is the size of the archive."""
+
+    files: int
+    bytes: int
+
+
+def check(params: ExportParams, inputs: Inputs) -> None:
+    """Refuse a purpose that a licence forbids, and versions without an image to export."""
+    versions = [inputs.versions[v] for v in dict.fromkeys(params.dataset_version_ids)]
+    _require_allowed(params, versions, derived=any(v.kind == "synthetic" for v in versions))
+    if not any(c.count for v in versions for c in v.classes):
+        raise invalid("/dataset_version_ids", "There is no image to export", "nothing_to_export")
+
+
+def _require_allowed(
+    params: ExportParams, versions: Iterable[VersionInput], *, derived: bool
+) -> None:
+    from core.export.licences import lineage, refusal
+
+    refused = refusal(lineage(v.licence for v in versions), params.purpose, derived=derived)
+    if refused is not None:
+        detail = f"An export for the purpose {params.purpose!r} is not allowed: {refused.reason}"
+        raise invalid("/purpose", detail, "licence_forbids")
+
+
+def estimate(params: ExportParams, inputs: Inputs) -> Cost:
+    """Estimate from images copied and hashed per second."""
+    ids = dict.fromkeys(params.dataset_version_ids)
+    images = sum(inputs.versions[v].image_count for v in ids)
+    return Cost(seconds=1 + images / _IMAGES_PER_SECOND, images=images)
+
+
+@job_kind(
+    "export",
+    params=ExportParams,
+    result=ExportResult,
+    queue="io",
+    timeout=4 * 3600.0,
+    check=check,
+    estimate=estimate,
+)
+def export(ctx: JobContext, params: ExportParams) -> ExportResult:
+    """Exports dataset versions as one ZIP with metadata, dataset card and checksums."""
+    from core.export.bundle import entries, write_bundle
+    from core.export.card import Origin, dataset_card
+    from core.export.licences import lineage
+
+    versions = [ctx.inputs.versions[v] for v in dict.fromkeys(params.dataset_version_ids)]
+    ctx.progress("plan", 0, 1)
+    images = entries((r for v in versions for r in ctx.manifest(v.id)), params.format)
+    if not images:
+        raise invalid("/dataset_version_ids", "There is no image to export", "nothing_to_export")
+    made = any(e.record.source == "synthetic" for e in images)
+    _require_allowed(params, versions, derived=made)
+    origins = [
+        Origin(v.dataset_name, v.id, v.kind, v.manifest_sha256, v.licence, v.group_basis)
+        for v in versions
+    ]
+    card = dataset_card(origins, images, lineage(v.licence for v in versions), params.purpose)
+    target = ctx.scratch / "export.zip"
+    write_bundle(
+        target, images, card, ctx.blob, lambda done: ctx.progress("export", done, len(images))
+    )
+    archive = ctx.artifact(_archive_name(versions), target, "application/zip")
+    return ExportResult(files=len(images), bytes=archive.bytes)
+
+
+def _archive_name(versions: Iterable[VersionInput]) -> str:
+    joined = "_".join(v.dataset_name for v in versions)
+    slug = re.sub(r"[^A-Za-z0-9.]+", "-", joined).strip("-.")[:80].rstrip("-.")
+    return f"{slug or 'dataset'}.zip"
