@@ -1,0 +1,58 @@
+"""Counts the bytes of request bodies before anything parses them."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problem import error_response
+from core.errors import PayloadTooLarge
+
+FORM_OVERHEAD = 1024**2
+"""Bytes that the fields and boundaries of a form may take beside its file."""
+
+
+class BodyLimit:
+    """ASGI layer: JSON bodies stay below ``json_bytes``, uploads below ``upload_bytes``."""
+
+    def __init__(self, app: ASGIApp, json_bytes: int, upload_bytes: int) -> None:
+        self.app = app
+        self.json_bytes = json_bytes
+        self.upload_bytes = upload_bytes + FORM_OVERHEAD
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self.app(scope, receive, send)
+            return
+        limit, seen = self._limit(scope), 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            if message["type"] == "http.request":
+                seen += len(message.get("body", b""))
+                if seen > limit:
+                    raise too_large(limit)
+            return message
+
+        if (announced := _announced(scope)) is not None and announced > limit:
+            await error_response(scope, too_large(limit))(scope, receive, send)
+            return
+        await self.app(scope, counted, send)
+
+    def _limit(self, scope: Scope) -> int:
+        headers = dict(scope["headers"])
+        kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+        streamed = kind in (b"multipart/form-data", b"application/offset+octet-stream")
+        return self.upload_bytes if streamed else self.json_bytes
+
+
+def too_large(limit: int) -> PayloadTooLarge:
+    """Return the refusal, naming the limit."""
+    return PayloadTooLarge(f"The body is larger than {limit} bytes", extra={"limit_bytes": limit})
+
+
+def _announced(scope: Scope) -> int | None:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return None

@@ -1,0 +1,104 @@
+"""Who asks, and may they: authentication happens before a body is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from api.json_body import read_json
+from core.config import get_settings
+from core.db.session import sessions
+from core.errors import Forbidden, Unauthorized
+from core.services.keys import authenticate_cookie, authenticate_key
+from core.services.principal import Principal
+
+COOKIE = "dermsynth_session"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_bearer = HTTPBearer(
+    scheme_name="ApiKey", auto_error=False, description="A key: `Authorization: Bearer dsk_…`"
+)
+
+
+class Requires:
+    """Dependency: the caller, who holds the scope."""
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+
+    async def __call__(
+        self,
+        request: Request,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    ) -> Principal:
+        principal: Principal = request.state.principal
+        return principal
+
+
+DatasetsRead = Annotated[Principal, Depends(Requires("datasets:read"))]
+DatasetsWrite = Annotated[Principal, Depends(Requires("datasets:write"))]
+JobsRead = Annotated[Principal, Depends(Requires("jobs:read"))]
+JobsWrite = Annotated[Principal, Depends(Requires("jobs:write"))]
+ModelsRead = Annotated[Principal, Depends(Requires("models:read"))]
+ModelsWrite = Annotated[Principal, Depends(Requires("models:write"))]
+KeysAdmin = Annotated[Principal, Depends(Requires("keys:admin"))]
+
+
+class ApiRoute(APIRoute):
+    """A route whose caller is known, and whose JSON is checked, before anything else happens."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        calls = [dependency.call for dependency in self.dependant.dependencies]
+        scopes = [call.scope for call in calls if isinstance(call, Requires)]
+        takes_json = self.body_field is not None
+
+        async def handler(request: Request) -> Response:
+            if scopes:
+                request.state.principal = await run_in_threadpool(authorise, request, scopes)
+            if takes_json:
+                await read_json(request)
+            return await handle(request)
+
+        return handler
+
+
+def authorise(request: Request, scopes: list[str]) -> Principal:
+    """Return the caller; Unauthorized, Forbidden for a missing scope, TooManyRequests."""
+    principal = _authenticate(request)
+    request.app.state.rate_limit.take(principal.key_id)
+    if missing := [scope for scope in scopes if scope not in principal.scopes]:
+        raise Forbidden(f"The key has no scope {', '.join(missing)}", code="missing_scope")
+    return principal
+
+
+def _authenticate(request: Request) -> Principal:
+    header = request.headers.get("authorization")
+    if header is not None:
+        scheme, _, secret = header.partition(" ")
+        if scheme.lower() != "bearer" or not secret:
+            raise Unauthorized("Send the key as: Authorization: Bearer dsk_…", code="invalid_key")
+        with sessions().begin() as session:
+            return authenticate_key(session, secret.strip())
+    cookie = request.cookies.get(COOKIE)
+    if cookie is None or not get_settings().cookie_login:
+        raise Unauthorized("Send a key: Authorization: Bearer dsk_…", code="missing_key")
+    if request.method not in _SAFE and not same_origin(request):
+        raise Forbidden("This request comes from another site", code="cross_site")
+    with sessions().begin() as session:
+        return authenticate_cookie(session, cookie)
+
+
+def same_origin(request: Request) -> bool:
+    """Tell whether a browser sent this from our own page (Fetch Metadata, else Origin)."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc == request.headers.get("host")

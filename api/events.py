@@ -1,0 +1,118 @@
+"""Events of all watched jobs: one query per poll and process, however many clients listen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+
+from core.db.repositories.job_queries import EventRow, events_of_many
+from core.db.session import sessions
+from core.jobs.states import TERMINAL
+from core.services.job_view import stamp
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 15.0
+BATCH = 500
+"""Events of one job that one poll fetches at most; also the bound of a listener's queue."""
+ERROR_PAUSE_SECONDS = 1.0
+
+
+@dataclass(eq=False, slots=True)
+class Listener:
+    """One client and the number of the last event that it was given."""
+
+    job_id: str
+    seq: int
+    queue: asyncio.Queue[EventRow] = field(default_factory=asyncio.Queue)
+
+
+class EventHub:
+    """Polls while anybody listens; holds no connection in between."""
+
+    def __init__(self, poll_seconds: float) -> None:
+        self._poll_seconds = poll_seconds
+        self._listeners: set[Listener] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def listen(self, job_id: str, after: int) -> Iterator[Listener]:
+        """Register a listener for the events of a job after number ``after``."""
+        listener = Listener(job_id, after)
+        self._listeners.add(listener)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="event-hub")
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    async def stream(
+        self, job_id: str, after: int, heartbeat: float = HEARTBEAT_SECONDS
+    ) -> AsyncIterator[EventRow | None]:
+        """Yield events up to the one that ends the job; None after each silence."""
+        with self.listen(job_id, after) as listener:
+            while True:
+                try:
+                    event = await asyncio.wait_for(listener.queue.get(), heartbeat)
+                except TimeoutError:
+                    yield None
+                    continue
+                yield event
+                if event.type in TERMINAL:
+                    return
+
+    async def ended(self, job_id: str, after: int, seconds: float) -> bool:
+        """Wait for the end of a job; False when it takes longer than ``seconds``."""
+        try:
+            async with asyncio.timeout(seconds):
+                async for _ in self.stream(job_id, after):
+                    pass
+        except TimeoutError:
+            return False
+        return True
+
+    async def _run(self) -> None:
+        while self._listeners:
+            try:
+                await self._poll()
+            except SQLAlchemyError as error:
+                log.warning("no events: %s", error)
+                await asyncio.sleep(ERROR_PAUSE_SECONDS)
+            await asyncio.sleep(self._poll_seconds)
+
+    async def _poll(self) -> None:
+        # a listener whose client does not read gets nothing more until it does
+        ready = [one for one in self._listeners if one.queue.qsize() < BATCH]
+        after: dict[str, int] = {}
+        for one in ready:
+            after[one.job_id] = min(one.seq, after.get(one.job_id, one.seq))
+        if not after:
+            return
+        for event in await run_in_threadpool(_fetch, after):
+            for one in ready:
+                if one.job_id == event.job_id and event.seq > one.seq:
+                    one.seq = event.seq
+                    one.queue.put_nowait(event)
+
+
+def _fetch(after: dict[str, int]) -> list[EventRow]:
+    with sessions()() as session:
+        return events_of_many(session, after, BATCH)
+
+
+def as_sse(event: EventRow | None) -> str:
+    """Return one message of a text/event-stream; a comment for silence."""
+    if event is None:
+        return ": still here\n\n"
+    data = json.dumps(
+        {"seq": event.seq, "type": event.type, "data": event.data, "at": stamp(event.at)}
+    )
+    return f"id: {event.seq}\nevent: {event.type}\ndata: {data}\n\n"

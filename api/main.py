@@ -1,0 +1,141 @@
+"""The HTTP application, and ``python -m api.main`` that serves it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import Match
+from starlette.types import Scope
+
+from api import openapi, problem
+from api.body_limit import BodyLimit
+from api.context import HostCheck, RequestContext
+from api.events import EventHub
+from api.rate_limit import RateLimit
+from api.routes import (
+    artifacts,
+    catalog,
+    datasets,
+    experiments,
+    images,
+    jobs,
+    keys,
+    models,
+    pages,
+    system,
+    uploads,
+    versions,
+)
+from api.version import VERSION
+from core.config import get_settings
+
+ROUTERS = tuple(
+    module.router
+    for module in (
+        datasets,
+        uploads,
+        versions,
+        images,
+        jobs,
+        artifacts,
+        models,
+        experiments,
+        catalog,
+        keys,
+        system,
+        pages,
+    )
+)
+THREADS = 40
+"""Routes that run at once in threads; the pool of connections is as large."""
+SHUTDOWN_SECONDS = 5
+
+
+def create_app() -> FastAPI:
+    """Return the application; it connects to nothing before the first request."""
+    settings = get_settings()
+    app = FastAPI(
+        title="DermSynth3D",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    app.state.events = EventHub(settings.event_poll_seconds)
+    app.state.rate_limit = RateLimit(settings.requests_per_minute)
+    app.state.allowed_methods = allowed_methods
+    app.add_middleware(
+        BodyLimit, json_bytes=settings.max_body_bytes, upload_bytes=settings.max_upload_bytes
+    )
+    app.add_middleware(HostCheck, hosts=settings.hosts)
+    app.add_middleware(RequestContext)
+    problem.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    pages.mount_static(app)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+    import anyio.to_thread
+
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    yield
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        routes = [route for router in ROUTERS for route in router.routes]
+        app.openapi_schema = openapi.describe(routes)
+    return app.openapi_schema
+
+
+def allowed_methods(scope: Scope) -> set[str]:
+    """Return the methods of a path; a path without parameters hides those that would match it."""
+    routes = [
+        route
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.matches(scope)[0] != Match.NONE
+    ]
+    exact = [route for route in routes if not route.param_convertors]
+    shown = [route for route in exact or routes if route.include_in_schema]
+    return {method for route in shown or exact or routes for method in route.methods or ()}
+
+
+def main() -> None:
+    """Serve until told to stop; open event streams are cut after a few seconds."""
+    import uvicorn
+
+    parser = argparse.ArgumentParser(description="Serve the HTTP API")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--root-path", default="", help="prefix that a proxy takes off")
+    parser.add_argument("--proxy", default="", help="addresses of trusted proxies, by commas")
+    parser.add_argument("--log-level", default="info")
+    arguments = parser.parse_args()
+    uvicorn.run(
+        "api.main:create_app",
+        factory=True,
+        host=arguments.host,
+        port=arguments.port,
+        root_path=arguments.root_path,
+        proxy_headers=bool(arguments.proxy),
+        forwarded_allow_ips=arguments.proxy or None,
+        log_level=arguments.log_level,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    main()

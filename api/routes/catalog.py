@@ -1,0 +1,29 @@
+"""``/v1/catalog``: what can be asked for."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from api.answers import tagged
+from api.deps import ApiRoute, Requires
+from api.schemas import products as schemas
+from core.db.repositories import job_queries
+from core.db.session import sessions
+from core.services.catalog import catalog
+from core.services.job_view import silence_seconds
+
+router = APIRouter(prefix="/v1/catalog", tags=["catalog"], route_class=ApiRoute)
+
+
+@router.get(
+    "",
+    operation_id="catalog_get",
+    response_model=schemas.Catalog,
+    dependencies=[Depends(Requires("jobs:read"))],
+)
+def get_catalog(request: Request) -> Response:
+    """Return kinds, generators, backbones and classifiers with the schemas of their parameters."""
+    with sessions()() as session:
+        workers = job_queries.live_workers(session, silence_seconds())
+    return tagged(request, catalog(workers))

@@ -1,0 +1,79 @@
+"""``/v1/keys``: API keys of the tenant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api.answers import json_response
+from api.deps import ApiRoute, KeysAdmin
+from api.idempotency import OnceDep
+from api.ids import KeyId
+from api.pagination import PageDep, paged
+from api.schemas import products as schemas
+from core.db.models import ApiKey
+from core.db.repositories import jobs, products
+from core.db.repositories.access import owned
+from core.db.session import sessions
+from core.errors import FieldError, Forbidden, InvalidInput
+from core.services.idempotency import Answer, once
+from core.services.job_view import stamp
+from core.services.keys import create_key
+from core.services.sealing import seal, unseal
+from core.services.transaction import transaction
+
+router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=ApiRoute)
+
+
+@router.post("", operation_id="keys_create", response_model=schemas.CreatedKey, status_code=201)
+def create(principal: KeysAdmin, wish: OnceDep, body: schemas.NewKey) -> Response:
+    """Make a key; the secret is in this answer and never again."""
+    if beyond := sorted(set(body.scopes) - principal.scopes):
+        raise Forbidden(f"This key has no scope {', '.join(beyond)} to give", code="missing_scope")
+    with transaction(sessions()) as session:
+
+        def make() -> Answer:
+            if body.expires_at is not None and body.expires_at <= jobs.database_now(session):
+                detail = "The time has passed"
+                raise InvalidInput(detail, errors=[FieldError("/expires_at", detail)])
+            row, secret = create_key(
+                session, principal.tenant_id, body.name, body.scopes, body.expires_at
+            )
+            # the kept answer must not hold the secret in the clear
+            sealed = {**_view(row), "key": seal(row.id, secret)}
+            return Answer(201, {"Location": f"/v1/keys/{row.id}"}, sealed)
+
+        answer, _ = once(session, principal, wish, make)
+    shown = {**answer.body, "key": unseal(answer.body["id"], answer.body["key"])}
+    return json_response(shown, 201, {**answer.headers, "Cache-Control": "no-store"})
+
+
+def _view(row: ApiKey) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "hint": row.hint,
+        "scopes": row.scopes,
+        "created_at": stamp(row.created_at),
+        "expires_at": stamp(row.expires_at),
+        "last_used_at": stamp(row.last_used_at),
+        "revoked_at": stamp(row.revoked_at),
+    }
+
+
+@router.get("", operation_id="keys_list", response_model=schemas.KeyPage)
+def list_keys(principal: KeysAdmin, page: PageDep) -> Response:
+    """List keys, newest first, without their secrets."""
+    with sessions()() as session:
+        rows = products.newest_first(session, principal, ApiKey, page.text(), page.limit + 1)
+    return json_response(paged(rows, page, _view, lambda row: row.id))
+
+
+@router.delete("/{key_id}", operation_id="keys_delete", status_code=204, response_class=Response)
+def delete(principal: KeysAdmin, key_id: KeyId) -> Response:
+    """Revoke a key; the next request with it is refused."""
+    with transaction(sessions()) as session:
+        products.revoke(session, owned(session, principal, ApiKey, key_id, "key"))
+    return Response(status_code=204)

@@ -1,0 +1,187 @@
+"""What models, experiments, keys, the catalog and the system look like from outside."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.instants import Instant
+
+Scope = Literal[
+    "datasets:read",
+    "datasets:write",
+    "jobs:read",
+    "jobs:write",
+    "models:read",
+    "models:write",
+    "keys:admin",
+]
+
+
+def _all_scopes() -> list[Scope]:
+    return list(get_args(Scope))
+
+
+class Model(BaseModel):
+    """A trained classifier."""
+
+    id: str
+    name: str
+    job_id: str
+    created_at: datetime
+    info: dict[str, Any] = Field(description="Classes, backbone, versions, scores.")
+    files: dict[str, str] = Field(description="sha256 by file name.")
+    intended_use: str
+    links: dict[str, str]
+
+
+class ModelPage(BaseModel):
+    items: list[Model]
+    next_cursor: str | None
+
+
+class Prediction(BaseModel):
+    filename: str
+    label: str | None
+    probabilities: dict[str, float] | None
+    error: Any
+
+
+class Predictions(BaseModel):
+    """Research only, not for diagnosis."""
+
+    model_id: str
+    classes: list[str]
+    predictions: list[Prediction]
+    intended_use: str
+
+
+class Experiment(BaseModel):
+    """verdict.json, with where it comes from."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    job_id: str
+    dataset_version_id: str
+    created_at: datetime
+    links: dict[str, str]
+
+
+class ExperimentPage(BaseModel):
+    items: list[Experiment]
+    next_cursor: str | None
+
+
+class PredictionRow(BaseModel):
+    """One prediction of one arm on one held-out image."""
+
+    model_config = ConfigDict(extra="allow")
+
+    image_id: str
+    arm: str
+
+
+class PredictionRowPage(BaseModel):
+    items: list[PredictionRow]
+    next_cursor: str | None
+
+
+class NewKey(BaseModel):
+    """A key to be made."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"name": "ward 3", "scopes": ["datasets:read", "jobs:read"]}]
+        },
+    )
+
+    name: str = Field(min_length=1, max_length=200)
+    scopes: list[Scope] = Field(default_factory=_all_scopes, min_length=1, max_length=20)
+    expires_at: Instant | None = None
+
+
+class Key(BaseModel):
+    """An API key without its secret."""
+
+    id: str
+    name: str
+    hint: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class CreatedKey(Key):
+    """A key just made; ``key`` is the secret, shown this once."""
+
+    key: str
+
+
+class KeyPage(BaseModel):
+    items: list[Key]
+    next_cursor: str | None
+
+
+class Availability(BaseModel):
+    """Whether one live worker can do it, and what mends it when not."""
+
+    worker: str
+    ok: bool
+    reason: str | None
+    fix: str | None
+
+
+class CatalogKind(BaseModel):
+    name: str
+    summary: str
+    queue: str
+    params: dict[str, Any]
+    result: dict[str, Any]
+    example: Any
+    available: list[Availability]
+
+
+class CatalogEntry(BaseModel):
+    name: str
+    summary: str
+    params: dict[str, Any]
+    facts: dict[str, Any]
+    available: list[Availability]
+
+
+class Catalog(BaseModel):
+    """Everything that can be asked for, with the JSON Schema of its parameters."""
+
+    job_kinds: list[CatalogKind]
+    generators: list[CatalogEntry]
+    backbones: list[CatalogEntry]
+    classifiers: list[CatalogEntry]
+
+
+class Check(BaseModel):
+    name: str
+    ok: bool
+    required: bool
+    detail: str
+
+
+class Readiness(BaseModel):
+    status: Literal["ready", "degraded", "not_ready"]
+    checks: list[Check]
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+
+
+class Version(BaseModel):
+    name: str
+    version: str
+    api: str
+    intended_use: str

@@ -1,0 +1,100 @@
+"""Everything that can be asked for, and who can do it right now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from core.db.models import Worker
+from core.features.contract import BACKBONES
+from core.jobs.spec import JobKind
+from core.learning.contract import CLASSIFIERS
+from core.services.submit import public_kinds
+from core.synthesis.contract import GENERATORS
+
+
+def catalog(workers: Sequence[Worker]) -> dict[str, Any]:
+    """Return kinds, generators, backbones and classifiers with what live workers said of them."""
+    return {
+        "job_kinds": [_kind(kind, workers) for kind in public_kinds()],
+        "generators": [
+            _entry(
+                name,
+                one.summary,
+                one.params,
+                {"version": one.version, "novelty": one.novelty, "modalities": one.modalities},
+                reports("generator", name, workers),
+            )
+            for name, one in GENERATORS
+        ],
+        "backbones": [
+            _entry(
+                name,
+                one.summary,
+                None,
+                {"dimension": one.dimension, "size": one.size, "licence": one.licence},
+                reports("backbone", name, workers),
+            )
+            for name, one in BACKBONES
+        ],
+        "classifiers": [
+            _entry(name, one.summary, one.params, {}, reports("classifier", name, workers))
+            for name, one in CLASSIFIERS
+        ],
+    }
+
+
+def _kind(kind: JobKind[Any, Any], workers: Sequence[Worker]) -> dict[str, Any]:
+    schema = _schema(kind.params)
+    return {
+        "name": kind.name,
+        "summary": kind.summary,
+        "queue": kind.queue,
+        "params": schema,
+        "result": _schema(kind.result),
+        "example": (schema.get("examples") or [None])[0],
+        "available": [_able(worker) for worker in workers if kind.queue in worker.queues],
+    }
+
+
+def _entry(
+    name: str,
+    summary: str,
+    params: type[BaseModel] | None,
+    facts: dict[str, Any],
+    available: list[dict[str, Any]],
+) -> dict[str, Any]:
+    schema = _schema(params) if params else {"type": "object", "additionalProperties": False}
+    return {
+        "name": name,
+        "summary": summary,
+        "params": schema,
+        "facts": facts,
+        "available": available,
+    }
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
+
+
+def reports(capability: str, name: str, workers: Sequence[Worker]) -> list[dict[str, Any]]:
+    """Return what each live worker said of a capability.
+
+    A worker says nothing of what needs nothing but its code: then it can do it.
+    """
+    found = []
+    for worker in workers:
+        said = [row for row in worker.available if row.get("capability") == capability]
+        mine = [row for row in said if row.get("name") == name]
+        if mine:
+            found.append(_able(worker) | {key: mine[0].get(key) for key in ("ok", "reason", "fix")})
+        elif capability != "backbone":
+            found.append(_able(worker))
+    return found
+
+
+def _able(worker: Worker) -> dict[str, Any]:
+    return {"worker": worker.id, "ok": True, "reason": None, "fix": None}

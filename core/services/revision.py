@@ -1,0 +1,113 @@
+"""New versions out of old ones: images relabelled, dropped, quarantined, released or appended."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from core.config import get_settings
+from core.db.models import Dataset, DatasetVersion, Job
+from core.db.repositories import datasets
+from core.db.repositories.access import owned
+from core.errors import FieldError, InvalidInput
+from core.ids import new_id
+from core.ingest.balance import summarise
+from core.ingest.revise import Changes, revise
+from core.jobs.context import VersionDraft
+from core.jobs.spec import JOB_KINDS
+from core.manifest import ImageRecord, manifest_sha256, read_manifest, write_manifest
+from core.services.commit import add_version
+from core.services.principal import Principal
+from core.services.submit import submit
+from core.storage.blobs import BlobStore, stage
+
+_CHANGES = ("relabel", "drop", "quarantine", "release")
+_OF_IMAGES = ("duplicates", "groups", "largest_group")
+"""What of an old version's info is no longer true of the new one."""
+
+
+def base_version(
+    session: Session, principal: Principal, dataset_id: str, wanted: str | None
+) -> DatasetVersion:
+    """Return the version to start from: the one named, or the newest."""
+    if wanted is not None:
+        version = owned(session, principal, DatasetVersion, wanted, "dataset_version")
+        if version.dataset_id != dataset_id:
+            detail = f"{wanted} is a version of {version.dataset_id}"
+            raise InvalidInput(detail, errors=[FieldError("/base", detail)])
+        return version
+    newest = datasets.versions_of(session, principal, dataset_id, None, 1)
+    if not newest:
+        raise InvalidInput("The dataset has no version yet", code="no_version")
+    return newest[0]
+
+
+def append(
+    session: Session, principal: Principal, dataset_id: str, wanted: Mapping[str, Any]
+) -> Job:
+    """Submit the import that appends an upload to a version."""
+    if any(wanted[name] for name in _CHANGES):
+        detail = "Either changes of images or upload_id, not both"
+        raise InvalidInput(detail, errors=[FieldError("/upload_id", detail)])
+    base = base_version(session, principal, dataset_id, wanted["base"])
+    dataset = owned(session, principal, Dataset, dataset_id, "dataset")
+    columns = ("layout", "label_column", "group_column", "upload_id")
+    raw = {name: wanted[name] for name in columns if wanted[name] is not None}
+    raw |= {"name": dataset.name, "append_to": base.id, "licence": base.licence or "unknown"}
+    return submit(session, principal, JOB_KINDS.get("import"), raw)
+
+
+def change(
+    session: Session, principal: Principal, dataset_id: str, wanted: Mapping[str, Any]
+) -> DatasetVersion:
+    """Write the version that the changes make of the base version."""
+    if not any(wanted[name] for name in _CHANGES):
+        raise InvalidInput(
+            f"Nothing is to be changed; name {', '.join(_CHANGES)} or upload_id", code="no_changes"
+        )
+    base = base_version(session, principal, dataset_id, wanted["base"])
+    dataset = datasets.lock_dataset(session, principal, dataset_id)
+    store = BlobStore(get_settings().data_dir)
+    records = read_manifest(store.find(base.manifest_blob))
+    revised = revise(records, Changes(**{name: wanted[name] for name in _CHANGES}))
+    draft = _draft(base, dataset, revised, store)
+    return add_version(session, principal.tenant_id, draft, store, job_id=None)
+
+
+def _draft(
+    base: DatasetVersion, dataset: Dataset, records: Sequence[ImageRecord], store: BlobStore
+) -> VersionDraft:
+    blob = _publish_manifest(records, store)
+    info = {name: value for name, value in base.info.items() if name not in _OF_IMAGES}
+    # a real image has one group, a synthetic one those of its parents
+    groups = {group for record in records for group in record.group_ids}
+    return VersionDraft(
+        id=new_id("dsv"),
+        dataset_id=dataset.id,
+        new_dataset=False,
+        name=dataset.name,
+        kind="real" if base.kind == "real" else "synthetic",
+        parents=(base.id,),
+        licence=base.licence,
+        manifest_blob=blob,
+        manifest_sha256=manifest_sha256(records),
+        image_count=len(records),
+        classes=summarise(records),
+        info={**info, "groups": len(groups)},
+    )
+
+
+def _publish_manifest(records: Sequence[ImageRecord], store: BlobStore) -> str:
+    folder = store.root / "staging" / "direct" / new_id("req")
+    try:
+        folder.mkdir(parents=True)
+        path = folder / "manifest.parquet"
+        write_manifest(records, path)
+        sha256 = stage(path, folder)
+        store.publish(folder, [sha256])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return sha256

@@ -1,0 +1,296 @@
+"""One shape of refusal, everywhere; every route guarded; hostile input is never a 500."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from api.openapi import METHODS
+from core.db.session import engine
+from core.ids import PREFIXES
+from tests.api.world import World, png
+
+PUBLIC = {"/healthz", "/readyz", "/metrics", "/version"}
+
+
+def document() -> dict[str, Any]:
+    from api.main import create_app
+
+    return create_app().openapi()
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document()["paths"].items():
+        for method in sorted(METHODS & set(item)):
+            yield method, path, item[method]
+
+
+def check_problem(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()
+    assert {"type", "title", "status", "detail", "code", "request_id"} <= set(problem)
+    assert problem["status"] == status
+    assert re.fullmatch(r"[a-z0-9_]+", problem["code"])
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    if code is not None:
+        assert problem["code"] == code
+    return problem
+
+
+def filled(path: str, ids: dict[str, str]) -> str:
+    names = {
+        "dataset_id": "ds",
+        "version_id": "dsv",
+        "image_id": "img",
+        "upload_id": "upl",
+        "job_id": "job",
+        "artifact_id": "art",
+        "model_id": "mdl",
+        "experiment_id": "exp",
+        "key_id": "key",
+    }
+    path = path.replace("{annotation}", "mask")
+    return re.sub(r"\{(\w+)\}", lambda match: ids[names[match[1]]], path)
+
+
+UNKNOWN = {prefix: f"{prefix}_{'0' * 26}" for prefix in PREFIXES}
+
+
+def body_of(operation: dict[str, Any]) -> dict[str, Any]:
+    """Return request arguments that are valid as far as the schema tells."""
+    content = operation.get("requestBody", {}).get("content", {})
+    if "application/json" in content:
+        return {"json": example_of(content["application/json"])}
+    if "application/offset+octet-stream" in content:
+        headers = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+        return {"content": b"x", "headers": headers}
+    if "multipart/form-data" in content:
+        name = "images" if "images" in str(content) else "file"
+        return {"files": {name: ("a.zip", png())}}
+    return {}
+
+
+def example_of(content: dict[str, Any]) -> Any:
+    schema = content["schema"]
+    if "$ref" in schema:
+        schema = document()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return schema["examples"][0]
+
+
+def test_every_route_wants_a_key(world: World, anonymous: httpx.Client) -> None:
+    for method, path, operation in operations():
+        if path in PUBLIC:
+            assert anonymous.request(method, path).status_code in (200, 503)
+            continue
+        for headers in ({}, {"Authorization": "Bearer dsk_no"}, {"Authorization": "Basic eDp5"}):
+            arguments = body_of(operation)
+            arguments["headers"] = arguments.get("headers", {}) | headers
+            answer = anonymous.request(method, filled(path, UNKNOWN), **arguments)
+            assert answer.status_code == 401, (method, path)
+            assert answer.headers["www-authenticate"] == "Bearer"
+            if method != "head":
+                check_problem(answer, 401)
+
+
+def test_every_route_wants_its_scope(world: World) -> None:
+    """A key without any scope that the route needs is refused before anything is looked up."""
+    powerless = world.client(world.key(scopes=[]))
+    for method, path, operation in operations():
+        if path not in PUBLIC:
+            answer = powerless.request(method, filled(path, UNKNOWN), **body_of(operation))
+            assert answer.status_code == 403, (method, path)
+
+
+def test_another_tenants_ids_are_404(
+    world: World, api: httpx.Client, stranger: httpx.Client
+) -> None:
+    ids = everything(world, api)
+    seen = 0
+    for method, path, operation in operations():
+        if "{" not in path:
+            continue
+        answer = stranger.request(method, filled(path, ids), **body_of(operation))
+        assert answer.status_code == 404, (method, path, answer.text)
+        seen += 1
+    assert seen > 15
+    assert stranger.get("/v1/jobs").json()["items"] == []
+    assert stranger.get("/v1/datasets").json()["items"] == []
+
+
+def everything(world: World, api: httpx.Client) -> dict[str, str]:
+    """Make one of each thing in the default tenant."""
+    job = api.post("/v1/jobs/noop", json={}).json()
+    version = world.version()
+
+    def make(run: Any) -> None:
+        file = run.artifact("predictions.parquet", b"PAR1", "application/octet-stream")
+        run.publish_experiment(version.id, {"design": "cv"}, file)
+
+    outcome = world.finish(job["id"], make=make)
+    images = api.get(f"/v1/dataset-versions/{version.id}/images").json()["items"]
+    return {
+        "ds": version.dataset_id,
+        "dsv": version.id,
+        "img": images[0]["id"],
+        "upl": api.post("/v1/uploads", json={"length": 5}).json()["id"],
+        "job": job["id"],
+        "art": outcome.artifacts[0].id,
+        "mdl": world.model(job["id"]),
+        "exp": outcome.experiments[0].id,
+        "key": api.get("/v1/keys").json()["items"][0]["id"],
+    }
+
+
+def test_what_is_not_there_is_404(api: httpx.Client) -> None:
+    check_problem(api.get("/nowhere"), 404, "not_found")
+    check_problem(api.get("/v1/jobs/nonsense"), 404, "job_not_found")
+    check_problem(api.get(f"/v1/jobs/{UNKNOWN['job']}"), 404, "job_not_found")
+
+
+def test_a_wrong_method_names_the_right_ones(api: httpx.Client) -> None:
+    answer = api.put(f"/v1/uploads/{UNKNOWN['upl']}")
+    check_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "HEAD, PATCH"
+
+
+def test_a_body_over_the_limit_is_413(api: httpx.Client) -> None:
+    huge = {"seconds": 1, "label": "x" * 300_000}
+    check_problem(api.post("/v1/jobs/sleep", json=huge), 413, "payload_too_large")
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(10):
+            yield b" " * 50_000
+
+    answer = api.post(
+        "/v1/jobs/sleep", content=chunks(), headers={"Content-Type": "application/json"}
+    )
+    check_problem(answer, 413, "payload_too_large")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"{",
+        b'{"seconds": NaN}',
+        b'{"seconds": 1e999}',
+        b'{"seconds": Infinity}',
+        b'{"seconds": ' + b"9" * 5000 + b"}",
+        b'{"seconds": "\\u0000"}',
+        b'{"\\u0000": 1}',
+        b'{"x": "\\ud800"}',
+        b'{"x": "\xff"}',
+        b"[" * 5000,
+        b"[" * 100 + b"]" * 100,
+        b"null",
+        b"[]",
+        b'"text"',
+    ],
+)
+def test_hostile_json_is_422(api: httpx.Client, raw: bytes) -> None:
+    answer = api.post("/v1/jobs/sleep", content=raw, headers={"Content-Type": "application/json"})
+    check_problem(answer, 422)
+
+
+def test_json_under_another_name_is_415(api: httpx.Client) -> None:
+    answer = api.post("/v1/jobs/sleep", content=b"{}", headers={"Content-Type": "text/plain"})
+    check_problem(answer, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/jobs?label=%00",
+        "/v1/jobs?label=%ff",
+        "/v1/jobs/%00",
+        "/v1/jobs?limit=0",
+        "/v1/jobs?limit=201",
+        "/v1/jobs?limit=" + "9" * 5000,
+        "/v1/jobs?cursor=x",
+        "/v1/jobs?cursor=%F0%9F%92%A9",
+        "/v1/jobs?cursor=MQ",
+        "/v1/jobs?status=nonsense",
+        "/v1/jobs?created_after=yesterday",
+        "/v1/jobs?created_after=2026-01-01T00:00:00",
+    ],
+)
+def test_hostile_queries_are_422(api: httpx.Client, path: str) -> None:
+    check_problem(api.get(path), 422)
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/nothing", "/v1/jobs/" + "x" * 5000])
+def test_hostile_kinds_are_404(api: httpx.Client, path: str) -> None:
+    check_problem(api.post(path, json={}), 404)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "127.0.0.1@evil"])
+def test_only_known_hosts_are_answered(api: httpx.Client, host: str) -> None:
+    check_problem(api.get("/healthz", headers={"Host": host}), 400, "unknown_host")
+
+
+def test_a_request_without_host_is_refused(world: World) -> None:
+    place = urlsplit(world.url)
+    with socket.create_connection((str(place.hostname), int(place.port or 0))) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert b" 400 " in connection.recv(4000).split(b"\r\n")[0]
+
+
+def test_security_headers_are_on_every_answer(api: httpx.Client) -> None:
+    for path in ("/", "/docs", "/v1/jobs", "/nowhere", "/static/page.js"):
+        headers = api.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert headers["x-request-id"]
+
+
+def test_the_callers_request_id_is_kept_when_harmless(api: httpx.Client) -> None:
+    given = {"X-Request-ID": "ward-3.17"}
+    assert api.get("/healthz", headers=given).headers["x-request-id"] == "ward-3.17"
+    given = {"X-Request-ID": "<script>"}
+    assert api.get("/healthz", headers=given).headers["x-request-id"].startswith("req_")
+
+
+def test_a_fault_of_ours_tells_nothing(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr("api.routes.catalog.catalog", broken)
+    answer = api.get("/v1/catalog")
+    problem = check_problem(answer, 500, "internal_error")
+    assert "secret" not in json.dumps(problem)
+
+
+def test_a_database_that_is_away_is_503(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sqlalchemy.orm import sessionmaker
+
+    from core.db.session import make_engine
+
+    away = make_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    monkeypatch.setattr("api.deps.sessions", lambda: sessionmaker(away))
+    answer = api.get("/v1/jobs")
+    check_problem(answer, 503, "database_unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert engine() is not away
+
+
+def test_the_rate_limit_says_when_to_come_back() -> None:
+    from api.rate_limit import RateLimit
+    from core.errors import TooManyRequests
+
+    now = [0.0]
+    limit = RateLimit(60, clock=lambda: now[0])
+    for _ in range(10):
+        limit.take("a")
+    with pytest.raises(TooManyRequests) as caught:
+        limit.take("a")
+    assert caught.value.retry_after == 1
+    limit.take("b")
+    now[0] = 1.0
+    limit.take("a")

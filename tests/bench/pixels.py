@@ -1,0 +1,227 @@
+"""Features, augmentation and import against plain scripts in the style of the course project."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+
+from core.features.contract import BACKBONES, Backbone, Weights, backbone
+from core.features.extract import FeatureItem, features
+from core.features.network import Network, has_bf16
+from core.ids import new_id
+from core.ingest.intake import IntakeOptions, ingest
+from core.jobs.context import Inputs
+from core.jobs.runtime import JobRuntime, JobTask
+from core.storage.blobs import stage
+from core.synthesis.contract import GENERATORS
+from core.synthesis.procedural import write_dataset
+from core.synthesis.production import produce, usable_sources
+from tests.bench.measure import Row, alternating, ratio_row
+
+IMAGES = 320
+SIZE = 224
+THREADS = os.cpu_count() or 1
+RANDOM = "resnet18_random"
+
+
+class Bench:
+    """One dataset, imported once, on which all three are measured."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tree = folder / "dataset"
+        write_dataset(self.tree, seed=5, images=IMAGES, size=SIZE)
+        self.files = sorted(self.tree.rglob("*.jpg"))
+        self.archive = folder / "dataset.zip"
+        with zipfile.ZipFile(self.archive, "w") as archive:
+            for path in sorted(self.tree.rglob("*")):
+                archive.write(path, path.relative_to(self.tree))
+        self.runtime = self._runtime()
+        self.intake = ingest(
+            self.archive, IntakeOptions(), self.runtime.put, lambda *_: None, THREADS
+        )
+
+    def _runtime(self) -> JobRuntime:
+        task = JobTask(
+            job_id=new_id("job"), kind="noop", attempt=1, params={}, inputs=Inputs(),
+            data_dir=self.folder / "volume", weights_dir=self.folder / "weights",
+            device="auto", threads=THREADS,
+        )  # fmt: skip
+        return JobRuntime(task, lambda _: None)
+
+    def rows(self) -> Iterator[Row]:
+        yield self.features()
+        yield self.augment()
+        yield self.import_()
+
+    # features
+
+    def features(self) -> Row:
+        _register_random_resnet18(self.folder)
+        items = [FeatureItem(record.sha256) for record in self.intake.records]
+        plain = self.folder / "by_class"
+        for record in self.intake.records:
+            target = plain / record.label / Path(record.filename).name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.runtime.blob(record.sha256), target)
+
+        def ours() -> None:
+            features(self.runtime, items, RANDOM, persist=False)
+
+        ours_s, peer_s = alternating(ours, lambda: plain_features(plain))
+        self._check_agreement()
+        n = len(items)
+        bf16 = has_bf16(self.runtime.device)
+        against = "ImageFolder + DataLoader(16), eager ResNet18, random weights:"
+        goal = 2.0 if bf16 else 1.3
+        return ratio_row("features", n / ours_s, n / peer_s, "images/s", against, goal)
+
+    def _check_agreement(self) -> None:
+        """Features in the hardware's number format agree with float32 at cosine >= 0.999."""
+        spec = BACKBONES.get(RANDOM)
+        rng = np.random.default_rng(0)
+        squares = rng.integers(0, 256, (32, spec.size, spec.size, 3), dtype=np.uint8)
+        weights = spec.find(self.folder)
+        fast = Network(spec, weights, self.runtime.device)(squares)
+        exact = _eager(spec, squares)
+        cosine = (
+            (fast * exact).sum(1) / np.linalg.norm(fast, axis=1) / np.linalg.norm(exact, axis=1)
+        )
+        if float(cosine.min()) < 0.999:
+            raise SystemExit(f"features disagree with float32: cosine {cosine.min():.5f}")
+
+    # augmentation
+
+    def augment(self) -> Row:
+        generator = GENERATORS.get("augment")
+        params = generator.params.model_validate({"policy": "seed_generate"})
+        sources = usable_sources(self.intake.records, "all")
+        counts = dict.fromkeys({source.label for source in sources}, 100)
+        orders = generator.instance.plan(params, sources, counts, 0)
+        out = self.folder / "augmented"
+
+        def load(source: object) -> np.ndarray:
+            from core.ingest.images import decode
+
+            return decode(self.runtime.blob(source.sha256))  # type: ignore[attr-defined]
+
+        def ours() -> None:
+            shutil.rmtree(out, ignore_errors=True)
+            for made in produce(generator, params, orders, load, threads=THREADS):
+                stage(made.data, out)
+
+        plain = self.folder / "augmented_plain"
+        plain.mkdir(exist_ok=True)
+        ours_s, peer_s = alternating(
+            ours, lambda: plain_augmentation(self.files, plain, len(orders))
+        )
+        n = len(orders)
+        return ratio_row("augment", n / ours_s, n / peer_s, "images/s", "PIL, one by one:", 3.0)
+
+    # import
+
+    def import_(self) -> Row:
+        out = self.folder / "imported"
+
+        def ours() -> None:
+            shutil.rmtree(out, ignore_errors=True)
+            ingest(
+                self.archive, IntakeOptions(), lambda data: stage(data, out), lambda *_: None,
+                THREADS,
+            )  # fmt: skip
+
+        def peer() -> None:
+            for path in self.files:
+                with Image.open(path) as image:
+                    image.load()
+
+        ours_s, peer_s = alternating(ours, peer)
+        n = len(self.files)
+        against = "Pillow decoding in one process:"
+        return ratio_row("import", n / ours_s, n / peer_s, "images/s", against, 0.6)
+
+
+def _register_random_resnet18(folder: Path) -> None:
+    if RANDOM in BACKBONES:
+        return
+    spec = BACKBONES.get("resnet18")
+    weights = Weights(folder / "none", "random")
+    backbone(
+        Backbone(
+            name=RANDOM, dimension=spec.dimension, size=spec.size, mean=spec.mean, std=spec.std,
+            find=lambda _: weights, build=lambda _: _seeded(spec), licence=spec.licence,
+            summary="ResNet18 with random weights, for measuring speed only.",
+        )
+    )  # fmt: skip
+
+
+def _seeded(spec: Backbone) -> object:
+    import torch
+
+    torch.manual_seed(0)
+    return spec.build(None)
+
+
+def _eager(spec: Backbone, squares: np.ndarray) -> np.ndarray:
+    import torch
+
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
+    images = torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        return _seeded(BACKBONES.get("resnet18"))((images - mean) / std).numpy()  # type: ignore[operator]
+
+
+def plain_features(folder: Path) -> None:
+    """Extract features as the course project did: one eager network, batches of 16."""
+    import torch
+
+    from core.features.torchvision_loader import load_torchvision
+
+    load_torchvision()
+    from torch.utils.data import DataLoader
+    from torchvision import datasets, models, transforms
+
+    torch.set_num_threads(THREADS)
+    network = models.resnet18(weights=None)
+    network.fc = torch.nn.Identity()
+    network.eval()
+    prepare = transforms.Compose(
+        [
+            transforms.Resize((224, 224)),
+            transforms.ToTensor(),
+            transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        ]
+    )
+    loader = DataLoader(datasets.ImageFolder(str(folder), prepare), batch_size=16)
+    with torch.no_grad():
+        for images, _ in loader:
+            network(images)
+
+
+def plain_augmentation(files: list[Path], out: Path, count: int) -> None:
+    """Augment as the course project did: open, change, save, one after the other."""
+    rng = random.Random(0)
+    for index in range(count):
+        with Image.open(rng.choice(files)) as opened:
+            image = opened.convert("RGB")
+        width, height = image.size
+        match index % 5:
+            case 0:
+                image = ImageOps.mirror(image)
+            case 1:
+                image = image.rotate(rng.choice([15, 30, 45]))
+            case 2:
+                image = ImageEnhance.Color(image).enhance(rng.uniform(1.2, 1.5))
+            case 3:
+                image = image.filter(ImageFilter.GaussianBlur(1))
+            case _:
+                box = (width * 0.1, height * 0.1, width * 0.9, height * 0.9)
+                image = image.crop(tuple(map(int, box))).resize((width, height))
+        image.save(out / f"{index}.jpg", quality=95)
