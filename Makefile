@@ -1,0 +1,72 @@
+# DermSynth3D. Nothing is needed but Python >= 3.11 (with venv) and make.
+#   make demo [DATASET=folder or archive]   the whole pipeline, end to end
+#   make up / make stop                     the service on this machine
+#   make test / make check                  tests; linters, types, contracts, drift
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+# An index with CPU builds of torch, for hosts without a GPU; empty: what pip is configured with.
+TORCH_INDEX ?=
+PYTEST_WORKERS ?= 2
+PYTEST_ARGS ?=
+BIN := .venv/bin
+STAMP := .venv/.installed
+PACKAGES := api core worker migrations
+
+.PHONY: help venv demo test up stop check format bench images third-party clean
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+
+venv: $(STAMP)
+
+# The stamp is written last: an installation that was broken off is done again.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.12")'
+	@echo "Setting up .venv (some minutes the first time)"
+	@$(PYTHON) -m venv .venv || { echo "python3-venv is needed (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+	  -c constraints.txt -e '.[api,worker,embedded,dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@$(BIN)/dermsynth demo $(if $(DATASET),"$(DATASET)")
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not slow" $(PYTEST_ARGS)
+
+up: $(STAMP)
+	@$(BIN)/dermsynth up
+
+stop: $(STAMP)
+	@$(BIN)/dermsynth stop
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m api.openapi --check
+	$(BIN)/python scripts/check_compose.py docker-compose.yml
+	$(BIN)/hadolint --config .hadolint.yaml Dockerfile.api Dockerfile.worker
+	$(BIN)/python scripts/third_party.py --check
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	@$(BIN)/python -m tests.bench
+
+images:
+	@bash scripts/build_images.sh
+
+third-party: $(STAMP)
+	$(BIN)/python scripts/third_party.py
+
+# The data folder var/ stays: it is yours.
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

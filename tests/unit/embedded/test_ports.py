@@ -1,0 +1,43 @@
+"""Free ports of loopback."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from core.embedded import ports
+from core.embedded.errors import EmbeddedFailure
+
+
+def test_a_port_with_a_listener_is_not_free() -> None:
+    with socket.create_server((ports.LOOPBACK, 0)) as server:
+        taken = server.getsockname()[1]
+        assert not ports.is_free(taken)
+        assert ports.is_listening(taken)
+        assert ports.free_port(taken) != taken
+    assert ports.is_free(taken)
+    assert not ports.is_listening(taken)
+
+
+def test_a_free_preferred_port_is_kept() -> None:
+    port = ports.free_port()
+    assert ports.FIRST <= port < ports.LAST
+    assert ports.free_port(port) == port
+
+
+def test_a_claimed_port_is_claimed_once() -> None:
+    port = ports.free_port()
+    held = ports.claim(port)
+    assert held is not None
+    assert ports.claim(port) is None
+    held.close()
+    again = ports.claim(port)
+    assert again is not None
+    again.close()
+
+
+def test_no_free_port_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "is_free", lambda _: False)
+    with pytest.raises(EmbeddedFailure, match="No free port"):
+        ports.free_port()
