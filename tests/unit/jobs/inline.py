@@ -9,8 +9,16 @@ from typing import Any
 
 from core.ids import new_id
 from core.ingest.balance import summarise
-from core.jobs.context import ChildResult, ExperimentDraft, Inputs, ModelDraft, UploadInput
-from core.jobs.context import ModelInput, VersionDraft, VersionInput
+from core.jobs.context import (
+    ChildResult,
+    ExperimentDraft,
+    Inputs,
+    ModelDraft,
+    ModelInput,
+    UploadInput,
+    VersionDraft,
+    VersionInput,
+)
 from core.jobs.runtime import JobRuntime, JobTask, Outcome, run_kind
 from core.jobs.spec import JOB_KINDS, references
 from core.manifest import ImageRecord, manifest_sha256, write_manifest
@@ -41,6 +49,7 @@ class InlineRunner:
         self.models: dict[str, ModelInput] = {}
         self.uploads: dict[str, UploadInput] = {}
         self.kinds_run: list[str] = []
+        self._artifacts: dict[str, dict[str, Any]] = {}
 
     def blob(self, data: bytes) -> str:
         return self.store.add(data)
@@ -151,8 +160,6 @@ class InlineRunner:
             result=ended.result,
             artifacts=self._artifacts[ended.job_id],
         )
-
-    _artifacts: dict[str, dict[str, Any]] = {}
 
     def _collected(
         self,

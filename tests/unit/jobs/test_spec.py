@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from core.jobs.spec import JOB_KINDS, ModelId, Params, Reference, UploadId, VersionId, references
 
@@ -14,9 +14,9 @@ class Inner(BaseModel):
 class Outer(Params):
     one: VersionId
     optional: VersionId | None = None
-    many: list[VersionId] = []
+    many: list[VersionId] = Field(default_factory=list)
     nested: Inner | None = None
-    inners: list[Inner] = []
+    inners: list[Inner] = Field(default_factory=list)
     upload: UploadId | None = None
     model: ModelId | None = None
     text: str = "dsv_" + "0" * 26

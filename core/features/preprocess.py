@@ -1,0 +1,53 @@
+"""From stored pixels to the square that a backbone sees."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.synthesis.contract import Pixels
+
+VERSION = "1"
+"""Enters the cache key: raise it when the pixels that a network sees change."""
+
+
+def square(pixels: Pixels, size: int) -> NDArray[np.uint8]:
+    """Return ``size`` x ``size`` x 3: aspect kept, antialiased, padded with the border's median.
+
+    ``pixels`` is H x W x 3 or H x W (repeated to three channels). Shrinking averages over the area
+    of each new pixel, enlarging interpolates linearly.
+    """
+    import cv2
+
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, np.newaxis], 3, axis=2)
+    height, width = pixels.shape[:2]
+    if (height, width) == (size, size):
+        return np.ascontiguousarray(pixels)
+    scale = size / max(height, width)
+    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    pixels = np.ascontiguousarray(pixels)
+    scaled = cv2.resize(pixels, (new_width, new_height), interpolation=method)
+    resized: NDArray[np.uint8] = np.asarray(scaled, dtype=np.uint8)
+    if (new_height, new_width) == (size, size):
+        return resized
+    canvas = np.empty((size, size, 3), dtype=np.uint8)
+    canvas[:] = border_median(resized)
+    top, left = (size - new_height) // 2, (size - new_width) // 2
+    canvas[top : top + new_height, left : left + new_width] = resized
+    return canvas
+
+
+def border_median(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the median colour of the outermost pixels, one value a channel."""
+    edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+    return np.asarray(np.median(np.concatenate(edges), axis=0), dtype=np.uint8)
+
+
+def dihedral(pixels: Pixels, view: int) -> Pixels:
+    """Return one of the 8 flips and quarter turns: ``view % 4`` turns, mirrored first from 4 on."""
+    if not 0 <= view < 8:
+        raise ValueError(f"view must be 0..7, not {view}")
+    mirrored = pixels[:, ::-1] if view >= 4 else pixels
+    return np.rot90(mirrored, view % 4)

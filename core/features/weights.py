@@ -1,0 +1,57 @@
+"""Pinned files of pretrained weights: where they are looked for and how they are recognised."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+from core.errors import WeightsMissing
+from core.features.contract import Weights
+
+
+def find_weights(
+    name: str, folders: Iterable[Path], sha256: str, *, owner: str, fix: str
+) -> Weights:
+    """Return the first file ``name`` with this sha256.
+
+    A file of that name with other bytes is not used. WeightsMissing says what was looked for, which
+    files were refused, and ``fix``, the command that brings the weights.
+    """
+    looked: list[str] = []
+    refused: list[str] = []
+    for folder in dict.fromkeys(folders):
+        path = folder / name
+        looked.append(str(folder))
+        try:
+            digest = sha256_cached(path)
+        except OSError:
+            continue
+        if digest == sha256:
+            return Weights(path, digest)
+        refused.append(f"{path} has sha256 {digest[:16]}…, expected {sha256[:16]}…")
+    detail = f"Backbone {owner!r} needs {name}, which is in none of {', '.join(looked)}."
+    if refused:
+        detail = f"Backbone {owner!r} needs {name}: {'; '.join(refused)}."
+    raise WeightsMissing(detail, fix=fix)
+
+
+def torch_cache_folders() -> list[Path]:
+    """Return the folders where torch.hub keeps downloaded weights, without importing torch."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    home = Path(os.environ.get("TORCH_HOME") or cache / "torch").expanduser()
+    return [home / "hub" / "checkpoints", home / "checkpoints"]
+
+
+def sha256_cached(path: Path) -> str:
+    """Return the sha256 of a file; hashed again only when its size or time changed."""
+    state = path.stat()
+    return _sha256(str(path), state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: str, *_state: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
