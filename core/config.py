@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     max_predict_images: int = Field(32, gt=0, description="Images of one predict call.")
 
     hosts: str = Field(
-        "localhost,127.0.0.1,[::1],testserver",
+        "localhost,127.0.0.1,[::1]",
         description="Host headers that are answered, separated by commas; * answers all.",
     )
     cookie_login: bool = Field(
