@@ -16,9 +16,7 @@ from celery.signals import (
 from kombu.entity import Queue
 
 from core.config import get_settings
-from core.jobs.spec import Queue as QueueName
-
-QUEUES: tuple[QueueName, ...] = ("gpu", "cpu", "io", "interactive")
+from core.jobs.spec import QUEUES
 
 app = Celery("dermsynth3d", include=["worker.dispatch"])
 app.conf.update(

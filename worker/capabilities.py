@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from core.features.availability import available
-
 from core.config import Settings
+from core.features.availability import available
 
 
 def capabilities(settings: Settings) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 import traceback
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from core.errors import DermSynthError, JobCancelled, JobFailed, OutOfMemory
@@ -29,8 +30,9 @@ class Link:
     def send(self, message: dict[str, Any]) -> None:
         if message["type"] == "log":
             stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            sys.stderr.write(f"{stamp} {message['message']}\n")
-            sys.stderr.flush()
+            with suppress(OSError):  # a full disk costs a line of the log, not the job
+                sys.stderr.write(f"{stamp} {message['message']}\n")
+                sys.stderr.flush()
             return
         self._connection.sendall(json.dumps(message).encode() + b"\n")
 
@@ -56,10 +58,10 @@ def main(task_text: str, connection: socket.socket, log: int, parent: int) -> No
         _become_job_process(log, parent)
         code = _run(JobTask.model_validate_json(task_text), Link(connection), StopFlag())
     except BaseException:  # whatever it is, it must not reach the zygote's loop
-        traceback.print_exc()
+        _print_traceback()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
         os._exit(code)
 
 
@@ -98,11 +100,11 @@ def _run(task: JobTask, link: Link, stop: StopFlag) -> int:
         link.send(_error(OutOfMemory("The job ran out of memory")))
         return 0
     except DermSynthError as error:
-        traceback.print_exc()
+        _print_traceback()
         link.send(_error(error))
         return 0
     except Exception as error:
-        traceback.print_exc()
+        _print_traceback()
         if _is_gpu_memory(error):
             link.send(_error(OutOfMemory("The GPU ran out of memory")))
         else:
@@ -111,6 +113,12 @@ def _run(task: JobTask, link: Link, stop: StopFlag) -> int:
         return 0
     link.send({"type": "outcome", "outcome": outcome.model_dump(mode="json")})
     return 0
+
+
+def _print_traceback() -> None:
+    with suppress(OSError):  # the disk may be full: the error itself must still get out
+        traceback.print_exc()
+        sys.stderr.flush()
 
 
 def _is_gpu_memory(error: Exception) -> bool:

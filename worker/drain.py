@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from multiprocessing.synchronize import Event
+import mmap
 
-_event: Event | None = None
+# one byte of shared memory and no lock: a slot that is killed while it looks can hold up nobody,
+# and setting it from a signal handler cannot wait
+_flag: mmap.mmap | None = None
 
 
 def prepare() -> None:
     """Make the flag that the main process shares with the slots it forks."""
-    global _event  # noqa: PLW0603 - one flag a worker, inherited by fork
-    _event = multiprocessing.get_context("fork").Event()
+    global _flag  # noqa: PLW0603 - one flag a worker, inherited by fork
+    _flag = mmap.mmap(-1, 1)
 
 
 def begin() -> None:
     """Ask all slots to give their jobs back."""
-    if _event is not None:
-        _event.set()
+    if _flag is not None:
+        _flag[0] = 1
 
 
 def draining() -> bool:
     """Tell whether this worker is shutting down."""
-    return _event is not None and _event.is_set()
+    return _flag is not None and _flag[0] == 1

@@ -41,6 +41,8 @@ def _report(queues: list[str], slots: int) -> None:
             _report_once(worker_id, queues, slots, capabilities(get_settings()))
         except SQLAlchemyError as error:
             log.warning("the worker could not report itself: %s", error)
+        except Exception:  # this thread must outlive every surprise
+            log.exception("the worker could not report itself")
         time.sleep(REPORT_SECONDS)
 
 
@@ -76,5 +78,5 @@ def _sweep() -> None:
             sweep(sessions(), settings)
         except SQLAlchemyError as error:
             log.warning("the reaper was disturbed: %s", error)
-        except OSError:
-            log.exception("the reaper could not clean the volume")
+        except Exception:  # this thread must outlive every surprise
+            log.exception("the reaper was disturbed")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import WorkerLost
+from core.storage.blobs import disk_errors
 from worker.zygote import send
 
 
@@ -26,8 +27,18 @@ class Nursery:
         self._control: socket.socket | None = None
         self._buffer = b""
 
+    @property
+    def control(self) -> socket.socket:
+        """The socket of the zygote that was started last; WorkerLost once it is known dead."""
+        if self._control is None:
+            raise WorkerLost("The zygote died, and its job with it")
+        return self._control
+
     def open(self) -> socket.socket:
-        """Return the control socket of a living zygote, spawning one when there is none."""
+        """Return the control socket of a living zygote, spawning one when there is none.
+
+        Only between two jobs: a zygote that takes the place of one with a job hides its death.
+        """
         if self._process is not None and self._process.poll() is None and self._control:
             return self._control
         self.close()
@@ -47,11 +58,16 @@ class Nursery:
         return ours
 
     def start(self, task: str, log: Path) -> socket.socket:
-        """Fork a job process for a task; returns the slot's end of its socket."""
+        """Fork a job process for a task; returns the slot's end of its socket.
+
+        WorkerLost when the zygote is dead, StorageFull when there is no room for the log.
+        """
         control = self.open()
+        with disk_errors():
+            log.parent.mkdir(parents=True, exist_ok=True)
+            file = log.open("ab")
         ours, theirs = socket.socketpair()
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as file, theirs:
+        with file, theirs:
             try:
                 send(control, {"run": task}, [theirs.fileno(), file.fileno()])
             except OSError as error:
@@ -69,7 +85,7 @@ class Nursery:
     def messages(self) -> Iterator[dict[str, Any]]:
         """Read what has arrived on the control socket; WorkerLost when the zygote is dead."""
         try:
-            data = self.open().recv(65536)
+            data = self.control.recv(65536)
         except OSError:
             data = b""
         if not data:

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.config import Settings
-from core.db.models import Job, Upload
+from core.db.models import Job
 from core.db.repositories import jobs
+from core.jobs.spec import QUEUES
 from core.jobs.states import TERMINAL
-from core.services.inputs import upload_path
+from core.services.hints import hints_held
 from core.services.lifecycle import reap
 from core.services.transaction import transaction, want_hint
+from core.services.uploads import remove_expired, remove_orphans
 from core.storage.blobs import BlobStore
 
 log = logging.getLogger(__name__)
 
 LOCK = "reaper"
+DIRECT_SECONDS = 24 * 3600.0
+"""Nothing that the API stores directly takes longer; compared with the times of files."""
 
 
 def sweep(factory: sessionmaker[Session], settings: Settings) -> int:
@@ -28,14 +36,22 @@ def sweep(factory: sessionmaker[Session], settings: Settings) -> int:
         if not jobs.try_advisory_lock(session, LOCK):
             return 0
         lost = jobs.expired(session)
-        for job_id, queue in jobs.unhinted(session, settings.hint_age_seconds):
+        # a queue with a hint for each due job needs no more: they would pile up in the broker
+        held = hints_held(QUEUES)
+        lacking = [q for q, due in jobs.due_by_queue(session).items() if held.get(q, 0) < due]
+        for job_id, queue in jobs.unhinted(session, settings.hint_age_seconds, lacking):
             want_hint(session, job_id, queue)
     reaped = 0
     for job_id in lost:
-        with transaction(factory) as session:
-            reaped += reap(session, job_id)
+        try:
+            with transaction(factory) as session:
+                reaped += reap(session, job_id)
+        except OperationalError as error:
+            # its row is locked (a long commit): it must not keep the others from being found
+            log.warning("%s could not be looked at: %s", job_id, error)
     _remove_dead_staging(factory, BlobStore(settings.data_dir))
-    _remove_expired_uploads(factory)
+    remove_expired(factory)
+    remove_orphans(factory)
     if reaped:
         log.warning("%d expired leases were reaped", reaped)
     return reaped
@@ -46,6 +62,7 @@ def _remove_dead_staging(factory: sessionmaker[Session], store: BlobStore) -> No
     root = store.root / "staging"
     if not root.is_dir():
         return
+    _remove_old(root / "direct")
     folders = {folder.name: folder for folder in root.iterdir() if folder.name.startswith("job_")}
     with factory() as session:
         rows = session.execute(
@@ -57,25 +74,23 @@ def _remove_dead_staging(factory: sessionmaker[Session], store: BlobStore) -> No
         if row is None or row.status in TERMINAL:
             shutil.rmtree(folder, ignore_errors=True)
             continue
-        for claim in folder.iterdir():
+        for claim in _entries(folder):
             if claim.name.isdigit() and int(claim.name) < row.claims:
                 shutil.rmtree(claim, ignore_errors=True)
 
 
-def _remove_expired_uploads(factory: sessionmaker[Session]) -> None:
-    with factory.begin() as session:
-        expired = session.scalars(
-            select(Upload.id)
-            .where(Upload.expires_at < jobs.NOW)
-            .limit(100)
-            .with_for_update(skip_locked=True)
-        ).all()
-        in_use = {
-            upload_id
-            for inputs in session.scalars(select(Job.inputs).where(Job.status.not_in(TERMINAL)))
-            for upload_id in inputs.get("uploads", {})
-        }
-        gone = [upload_id for upload_id in expired if upload_id not in in_use]
-        session.execute(delete(Upload).where(Upload.id.in_(gone)))
-    for upload_id in gone:
-        upload_path(upload_id).unlink(missing_ok=True)
+def _remove_old(folder: Path) -> None:
+    """Remove what API processes left when they were killed while storing something."""
+    limit = time.time() - DIRECT_SECONDS
+    for left in _entries(folder):
+        with suppress(FileNotFoundError):
+            if left.stat().st_mtime < limit:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """List a folder that its owner may remove at any moment."""
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []

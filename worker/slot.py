@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from core.config import get_settings
 from core.db.repositories import jobs
 from core.db.session import forget_engine, sessions
+from core.services.hints import forget_producer
 from core.services.transaction import transaction
 from worker.drain import draining
 from worker.nursery import Nursery
@@ -62,6 +63,7 @@ def open_slot(queues: Sequence[str]) -> None:
     die_with_parent(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     forget_engine()
+    forget_producer()
     _slot = Slot(queues)
 
 

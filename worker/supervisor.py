@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import selectors
 import shutil
 import signal
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.config import Settings
 from core.db.models import Job
 from core.db.repositories import jobs
 from core.db.repositories.jobs import Lease
-from core.errors import DermSynthError, JobCancelled, JobTimeout, WorkerLost
-from core.jobs.context import Artifact, ChildResult, Inputs
+from core.errors import DermSynthError, JobCancelled, JobFailed, JobTimeout, WorkerLost
+from core.jobs.context import Artifact, ChildResult, Inputs, Limits
 from core.jobs.runtime import JobTask, Outcome
 from core.jobs.states import JobStatus
 from core.services.commit import commit_outcome
@@ -34,7 +37,11 @@ from worker.nursery import Nursery
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 TICK_SECONDS = 0.5
+UNKILLABLE_SECONDS = 10.0
+"""After SIGKILL, how long the zygote may take to report the end; then it goes, too."""
 DATABASE_PATIENCE_SECONDS = 600.0
 
 
@@ -62,7 +69,8 @@ class Supervisor:
         self._store = BlobStore(settings.data_dir)
         self._staging = self._store.staging(job.id, job.claims)
         self._deadline = time.monotonic() + job.timeout_seconds
-        self._kill_at: float | None = None
+        self._kill_at = math.inf
+        self._killed = False
         self._why: str | None = None  # cancel, drain, timeout or lost: why we stopped it
         self._told_events = 0.0
         self._told_phase = ""
@@ -74,37 +82,46 @@ class Supervisor:
                 try:
                     ending = self._watch(heart)
                 except WorkerLost as error:
-                    lost = error
-                    self._write(lambda session, job: lose(session, job, lost))
+                    self._lose(error)
+                except DermSynthError as error:
+                    self._fail(error.as_problem())
                 else:
                     self._settle(ending, heart)
+        except BaseException:
+            self._nursery.close()  # whatever has happened, the job must not go on unwatched
+            raise
         finally:
             shutil.rmtree(self._staging, ignore_errors=True)
 
     # While the job runs
 
-    def _task(self) -> str:
-        job = self._job
-        with self._factory() as session:
-            ended = _children(session, job.id)
+    def _task(self, session: Session) -> str:
+        job, settings = self._job, self._settings
         return JobTask(
             job_id=job.id,
             kind=job.kind,
             attempt=job.claims,
             params=job.params,
-            inputs=Inputs.model_validate(job.inputs),
-            children=ended,
+            inputs=_located(Inputs.model_validate(job.inputs), settings.data_dir.resolve()),
+            children=_children(session, job.id),
             restored=job.checkpoint,
-            data_dir=self._settings.data_dir.resolve(),
-            weights_dir=self._settings.weights_dir.resolve(),
-            device=self._settings.device,
-            threads=self._settings.threads or os.cpu_count() or 1,
+            data_dir=settings.data_dir.resolve(),
+            weights_dir=settings.weights_dir.resolve(),
+            device=settings.device,
+            threads=settings.threads or os.cpu_count() or 1,
+            limits=Limits(
+                archive_files=settings.max_archive_files,
+                archive_bytes=settings.max_archive_bytes,
+                archive_ratio=settings.max_archive_ratio,
+                image_pixels=settings.max_image_pixels,
+            ),
         ).model_dump_json()
 
     def _watch(self, heart: Heartbeat) -> Ending:
         ending, buffer = Ending(), bytearray()
-        link = self._nursery.start(self._task(), self._store.log(self._job.id))
-        control = self._nursery.open()
+        task = self._patiently(self._task)
+        link = self._nursery.start(task, self._store.log(self._job.id))
+        control = self._nursery.control
         with link, selectors.DefaultSelector() as waiting:
             waiting.register(link, selectors.EVENT_READ)
             waiting.register(control, selectors.EVENT_READ)
@@ -120,8 +137,11 @@ class Supervisor:
                     else:
                         os.read(heart.wake, 64)
                 self._enforce(heart)
+            # what was still in the socket when the process ended; something that it started and
+            # that outlives it may hold its end open, so there is no waiting for more
+            link.setblocking(False)
             while self._hear(link, buffer, ending, heart):
-                pass  # what was still in the socket when the process ended
+                pass
         return ending
 
     def _hear(
@@ -129,12 +149,14 @@ class Supervisor:
     ) -> bool:
         try:
             data = link.recv(1 << 20)
-        except ConnectionResetError:
+        except (ConnectionResetError, BlockingIOError):
             data = b""
         if not data:
             return False
         buffer += data
-        *lines, rest = bytes(buffer).split(b"\n") if b"\n" in data else [bytes(buffer)]
+        if b"\n" not in data:  # the outcome of a large job comes in many parts
+            return True
+        *lines, rest = bytes(buffer).split(b"\n")
         buffer[:] = rest
         for line in lines:
             self._note(json.loads(line), ending, heart)
@@ -143,18 +165,20 @@ class Supervisor:
     def _note(self, message: dict[str, Any], ending: Ending, heart: Heartbeat) -> None:
         match message["type"]:
             case "progress":
-                self._progress(message, heart)
+                self._progress(storable(message), heart)
             case "checkpoint":
                 self._keep(message)
             case "outcome":
                 ending.outcome = message["outcome"]
             case "error":
-                ending.problem = message["problem"]
+                ending.problem = storable(message["problem"])
             case "stopped":
                 ending.stopped = True
 
     def _progress(self, message: dict[str, Any], heart: Heartbeat) -> None:
         phase, current, total = message["phase"], message["current"], message["total"]
+        if current is None or total is None:
+            return  # it was not a number
         heart.report((phase, current, total))
         now = time.monotonic()
         if phase != self._told_phase or now - self._told_events >= 0.5:
@@ -165,15 +189,14 @@ class Supervisor:
         try:
             with self._factory.begin() as session:
                 jobs.add_event_held(session, self._lease, kind, data)
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             log.warning("no event for %s: %s", self._job.id, error)
 
     def _keep(self, message: dict[str, Any]) -> None:
-        self._store.publish(self._staging / "blobs", message["blobs"])
         try:
             with self._factory.begin() as session:
                 jobs.save_checkpoint(session, self._lease, message["state"])
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             log.warning("no checkpoint for %s: %s", self._job.id, error)
 
     def _enforce(self, heart: Heartbeat) -> None:
@@ -187,8 +210,12 @@ class Supervisor:
                 self._stop("timeout", now)
             elif draining():
                 self._stop("drain", now)
-        elif self._kill_at is not None and now > self._kill_at:
-            self._kill_at = None
+        elif now > self._kill_at:
+            if self._killed:
+                self._nursery.close()
+                raise WorkerLost("The job process could not be ended")
+            self._killed = True
+            self._kill_at = now + UNKILLABLE_SECONDS
             self._nursery.kill(signal.SIGKILL)
 
     def _stop(self, why: str, now: float) -> None:
@@ -203,37 +230,50 @@ class Supervisor:
         if heart.lost:
             log.warning("stale: the lease of %s is lost, nothing is written", self._job.id)
         elif ending.outcome is not None:
-            self._commit(Outcome.model_validate(ending.outcome))
+            self._commit(ending.outcome)
         elif ending.problem is not None:
-            problem = ending.problem
-            self._write(lambda s, job: end(s, job, JobStatus.FAILED, error=problem))
+            self._fail(ending.problem)
         elif self._why == "cancel":
             error = JobCancelled("Canceled while running").as_problem()
             self._write(lambda s, job: end(s, job, JobStatus.CANCELED, error=error))
         elif self._why == "timeout":
             limit = self._job.timeout_seconds
-            error = JobTimeout(f"The job ran longer than {limit:g} s").as_problem()
-            self._write(lambda s, job: end(s, job, JobStatus.FAILED, error=error))
+            self._fail(JobTimeout(f"The job ran longer than {limit:g} s").as_problem())
         elif self._why == "drain":
             self._write(lambda s, job: requeue(s, job, reason="drained", counted=False, delay=0.0))
         else:
-            lost = WorkerLost(f"The job process {_ended(ending.status)}")
-            self._write(lambda s, job: lose(s, job, lost))
+            self._lose(WorkerLost(f"The job process {_ended(ending.status)}"))
 
-    def _commit(self, outcome: Outcome) -> None:
+    def _lose(self, error: WorkerLost) -> None:
+        self._write(lambda session, job: lose(session, job, error))
+
+    def _fail(self, problem: dict[str, Any]) -> None:
+        self._write(lambda session, job: end(session, job, JobStatus.FAILED, error=problem))
+
+    def _commit(self, made: dict[str, Any]) -> None:
         try:
+            outcome = Outcome.model_validate(made)
             self._store.publish(self._staging / "blobs", outcome.blobs)
             committed = self._patiently(
                 lambda session: commit_outcome(session, self._lease, outcome, self._store)
             )
         except DermSynthError as error:
-            problem = error.as_problem()
-            self._write(lambda s, job: end(s, job, JobStatus.FAILED, error=problem))
-            return
-        if not committed:
-            log.warning("stale: commit of %s refused", self._job.id)
+            self._fail(error.as_problem())
+        except OSError as error:
+            log.exception("the volume failed %s", self._job.id)
+            self._lose(WorkerLost(f"The shared volume failed: {error.strerror}"))
+        except Exception as error:
+            if is_away(error):
+                raise
+            # a further attempt would make the same: NaN in a result, say
+            log.exception("what %s made cannot be written", self._job.id)
+            detail = f"What the job made cannot be stored ({type(error).__name__})"
+            self._fail(JobFailed(detail, code="internal_error").as_problem())
+        else:
+            if not committed:
+                log.warning("stale: commit of %s refused", self._job.id)
 
-    def _write(self, change: Any) -> None:
+    def _write(self, change: Callable[[Session, Job], None]) -> None:
         """Apply a change to the job under its fence; a stale one changes nothing."""
 
         def fenced(session: Session) -> bool:
@@ -246,18 +286,48 @@ class Supervisor:
 
         self._patiently(fenced)
 
-    def _patiently(self, work: Any) -> bool:
+    def _patiently(self, work: Callable[[Session], T]) -> T:
         """Run a transaction; while the database is away, try again for some minutes."""
         until = time.monotonic() + DATABASE_PATIENCE_SECONDS
         while True:
             try:
                 with transaction(self._factory) as session:
-                    return bool(work(session))
-            except OperationalError as error:
-                if time.monotonic() > until or draining():
+                    return work(session)
+            except DBAPIError as error:
+                if not is_away(error) or time.monotonic() > until or draining():
                     raise
                 log.warning("the database is away, %s waits: %s", self._job.id, error)
                 time.sleep(TICK_SECONDS)
+
+
+def is_away(error: Exception) -> bool:
+    """Tell whether the database was not there, or busy, rather than unwilling."""
+    return isinstance(error, DBAPIError) and (
+        isinstance(error, OperationalError) or error.connection_invalidated
+    )
+
+
+def storable(value: Any) -> Any:
+    """Return JSON that PostgreSQL takes: no NUL, no lone surrogates; NaN and infinities are null.
+
+    For what must be written whatever it holds; a result that is not storable is an error.
+    """
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {storable(key): storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _located(inputs: Inputs, data_dir: Path) -> Inputs:
+    """Say where uploads lie on this host: the volume may be mounted elsewhere on the API's."""
+    uploads = {
+        name: upload.model_copy(update={"path": str(data_dir / "uploads" / name)})
+        for name, upload in inputs.uploads.items()
+    }
+    return inputs.model_copy(update={"uploads": uploads})
 
 
 def _children(session: Session, job_id: str) -> tuple[ChildResult, ...]:

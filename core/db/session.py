@@ -20,7 +20,14 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         pool_timeout=10,
         connect_args={
             "connect_timeout": 5,
-            "options": "-c timezone=UTC -c lock_timeout=10000 -c statement_timeout=60000",
+            # a database host that vanishes is noticed within half a minute, not many
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,
+            # a process that is frozen within a transaction must not keep its locks
+            "options": "-c timezone=UTC -c lock_timeout=10000 -c statement_timeout=60000"
+            " -c idle_in_transaction_session_timeout=60000",
         },
     )
 

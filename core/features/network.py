@@ -1,10 +1,10 @@
 """A backbone made ready to run: fused, laid out for the hardware, in its number format.
 
-Measured with two threads on an AVX2 processor (ResNet18, batch 16, eager float32 = 1.0):
-channels-last 1.2, convolutions fused with their batch norms and channels-last 1.3 to 1.4; torch.jit
-freeze and optimize_for_inference add nothing beyond noise and are deprecated. Small slices keep the
-activations in the processor's cache: EfficientNet-Lite0 runs 3 times as fast in slices of 8 as in a
-plain batch of 16.
+Measured on an AVX2 processor (ResNet18, batch 16, eager float32 = 1.0): channels-last 1.2,
+convolutions fused with their batch norms and channels-last 1.3 to 1.4; torch.jit's freeze and
+optimize_for_inference add nothing beyond noise and are deprecated. Small slices keep activations in
+the processor's cache: EfficientNet-Lite0 runs 3 times as fast in slices of 8 as in plain batches of
+16.
 """
 
 from __future__ import annotations
@@ -50,12 +50,6 @@ class Network:
         self._mean = self._per_channel([255 * m for m in backbone.mean])
         self._scale = self._per_channel([1 / (255 * s) for s in backbone.std])
         self._most: int | None = None
-
-    def batch(self, wanted: int) -> int:
-        """Return the batch to hand in: on a CPU whole slices, so that none is filled in vain."""
-        if self.device.type != "cpu":
-            return wanted
-        return -(-wanted // CPU_SLICE) * CPU_SLICE
 
     def __call__(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return N x dimension features of N x size x size x 3 pixels; OutOfMemory on a GPU."""

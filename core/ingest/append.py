@@ -69,6 +69,11 @@ def append(
     general = ("one_class", "partial_groups", "large_group", "near_label_conflict")
     warnings = [w for w in intake.warnings if not w.startswith(general)]
     warnings += advice(merged, rest, group_column)
+    if _from_dicom(joined) and _from_dicom(fresh):
+        warnings.append(
+            "dicom_patients: patients of DICOM files are known within one import only; images of "
+            "one patient in both imports may stand on two sides of a split"
+        )
     return Intake(tuple(merged), listed, tuple(warnings), info)
 
 
@@ -157,6 +162,11 @@ def _regrouped(
     joined = [placed[m] for m in range(len(old))]
     fresh = [placed[m] for m in range(len(old), len(together)) if m in placed]
     return fresh, rejects, joined
+
+
+def _from_dicom(records: Sequence[ImageRecord]) -> bool:
+    """Tell whether some images were DICOM files; no sign of their patients has been kept."""
+    return any("dicom" in record.provenance.get("import", {}) for record in records)
 
 
 def _own(record: ImageRecord) -> list[str]:

@@ -33,6 +33,8 @@ _APPLICATIONS = (
     (0xED, b"", "iptc"),
 )
 _LONGEST_SIDE = 2**31 - 1
+_MAX_SCANS = 100
+"""Encoders write about ten scans into a progressive JPEG."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,12 @@ def read_jpeg(data: bytes) -> Bitstream:
     kept = [b"\xff\xd8"]
     exif, profile, dropped = b"", {}, []
     width = height = depth = channels = 0
+    scans = 0
     for marker, body, scan in _segments(data):
+        scans += marker == _SOS
+        if scans > _MAX_SCANS:
+            # a scan of ten bytes makes a decoder walk through all pixels once more
+            raise Rejected("compression_bomb", f"The JPEG has more than {_MAX_SCANS} scans")
         kind = _application(marker, body)
         if kind == "exif":
             exif = exif or body[len(_EXIF) :]

@@ -18,6 +18,7 @@ from core.ingest.layouts import Assignment, LayoutOptions, Tree, choose
 from core.ingest.overview import advice, describe
 from core.ingest.reading import ImageRead, read_images
 from core.ingest.rejects import Reject
+from core.ingest.synthetic_rows import without_synthetic
 from core.ingest.tables import parse_table
 from core.learning.splits import assign_splits
 from core.manifest import ImageRecord
@@ -116,7 +117,10 @@ def _assign(opened: Archive, options: IntakeOptions) -> tuple[str, Assignment]:
         return "imagefolder", Assignment()
     layout = choose(tree, options.layout)
     columns = LayoutOptions(options.label_column, options.group_column)
-    return layout.name, layout.assign(tree, columns)
+    assignment = layout.assign(tree, columns)
+    assignment.items, made = without_synthetic(tree, assignment.items)
+    assignment.rejects += made
+    return layout.name, assignment
 
 
 def _unused_tables(opened: Archive, assignment: Assignment) -> list[str]:

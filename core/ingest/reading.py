@@ -6,9 +6,11 @@ flight, so memory does not grow with the archive.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -25,6 +27,8 @@ _BATCH_BYTES = 4 * 1024**2
 _WINDOW_BATCHES = 4
 """Batches in flight a thread."""
 _WINDOW_BYTES = 256 * 1024**2
+_LARGE_PIXELS = 16_000_000
+"""Images with more are decoded one at a time: pixels take up to 24 bytes each while they are."""
 
 
 _Batch = list[tuple[str, "bytes | Rejected"]]
@@ -75,8 +79,10 @@ def read_images(
     rejects: list[Reject] = []
     done = 0
 
+    large = threading.Lock()
+
     def one(name: str, data: bytes) -> Outcome:
-        return _read(by_name[name], data, put, limits.max_pixels)
+        return _read(by_name[name], data, put, limits.max_pixels, large)
 
     with pillow_limits(limits.max_pixels):
         for outcome in _parallel(archive, frozenset(by_name), one, threads):
@@ -90,11 +96,24 @@ def read_images(
     return [taken[item.name] for item in items if item.name in taken], rejects
 
 
-def _read(item: Item, data: bytes, put: Callable[[bytes], str], max_pixels: int) -> Outcome:
+def _read(
+    item: Item, data: bytes, put: Callable[[bytes], str], max_pixels: int, large: threading.Lock
+) -> Outcome:
+    """Take or reject one file; its size is in its header, so a large one is told undecoded."""
     try:
-        image = prepare(data, max_pixels=max_pixels)
+        return _taken(item, data, put, min(max_pixels, _LARGE_PIXELS))
     except Rejected as reason:
-        return reason.of(item.name)
+        if reason.code != "too_many_pixels" or max_pixels <= _LARGE_PIXELS:
+            return reason.of(item.name)
+    with large:
+        try:
+            return _taken(item, data, put, max_pixels)
+        except Rejected as reason:
+            return reason.of(item.name)
+
+
+def _taken(item: Item, data: bytes, put: Callable[[bytes], str], max_pixels: int) -> ImageRead:
+    image = prepare(data, max_pixels=max_pixels)
     return ImageRead(
         item=item,
         stored_sha256=put(image.data),
@@ -123,12 +142,17 @@ def _read_masks(
     if not owners:
         return []
 
+    large = threading.Lock()
+
     def one(name: str, data: bytes) -> Reject | tuple[str, str]:
         image = taken.get(owners[name][0])
         if image is None:
             return Reject(name, "no_image", "The image of this mask was not taken")
+        # a mask of another size than its image is refused by its header
+        alone = large if image.width * image.height > _LARGE_PIXELS else nullcontext()
         try:
-            mask = prepare_mask(data, image.width, image.height, limits.max_pixels)
+            with alone:
+                mask = prepare_mask(data, image.width, image.height, limits.max_pixels)
         except Rejected as reason:
             return reason.of(name)
         return name, put(mask)

@@ -74,6 +74,18 @@ class Inputs(_Frozen):
     uploads: dict[str, UploadInput] = Field(default_factory=dict)
 
 
+class Limits(_Frozen):
+    """What foreign files may cost, from the settings ``max_archive_*`` and ``max_image_pixels``."""
+
+    archive_files: int = 200_000
+    archive_bytes: int = 50 * 1024**3
+    """Bytes of the unpacked archive."""
+    archive_ratio: float = 100.0
+    """Unpacked bytes for each packed one."""
+    image_pixels: int = 100_000_000
+    """Width times height of one image."""
+
+
 class Artifact(_Frozen):
     """A file that the job publishes, staged as a blob."""
 
@@ -179,6 +191,9 @@ class JobContext(Protocol):
 
     @property
     def weights_dir(self) -> Path: ...
+    @property
+    def limits(self) -> Limits:
+        """What the operator lets foreign files cost; for whoever reads them."""
 
     def progress(self, phase: str, current: float = 0, total: float = 1) -> None:
         """Report progress; cheap to call for every image. Raises like check_cancelled."""

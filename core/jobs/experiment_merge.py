@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.jobs.context import ChildResult, JobContext
+from core.jobs.experiment_plan import synthetic_of
 from core.jobs.kinds.experiment import classifiers, synthesized
 from core.jobs.kinds.experiment_shard import load_features
 from core.learning.analysis import analyse
 from core.learning.arms import parse_arms
-from core.learning.cohort import Cohort, usable_real
-from core.learning.folds import FoldTable, write_folds
+from core.learning.cohort import (
+    Cohort,
+    usable_real,
+    usable_synthetic_records,
+    with_usable_parents,
+)
+from core.learning.folds import FoldTable, seeds_of, write_folds
 from core.learning.merge import (
     class_tables,
     method_settings,
@@ -64,7 +70,7 @@ def merge(
         fold_table_sha256=table.sha256,
         legacy=legacy,
         settings=_settings(ctx, params, question, table),
-        warnings=_warnings(params, members, table, shards),
+        warnings=_warnings(params, members, table, shards) + _unused(ctx, params, members),
     )
     figures = verdict_figures(found, question, verdict)
     tables = {
@@ -89,14 +95,21 @@ def merge(
     return draft.id, verdict
 
 
-def _augmented(ctx: JobContext, params: ExperimentParams) -> bool:
-    """Tell whether the synthetic images come from the generator augment."""
-    names = [params.synthesis.generator] if params.synthesis else []
-    names += [
+def _generators(ctx: JobContext, params: ExperimentParams) -> set[str]:
+    """Return the generators of all synthetic images; "" for a version that does not say."""
+    names = {params.synthesis.generator} if params.synthesis else set()
+    return names | {
         str((ctx.inputs.versions[v].generator or {}).get("name", ""))
         for v in params.synthetic_version_ids
-    ]
-    return "augment" in names
+    }
+
+
+def _augmented(ctx: JobContext, params: ExperimentParams) -> bool:
+    """Tell whether all synthetic images come from the generator augment.
+
+    Beside images of another generator they do not spare that one the comparator ``augment``.
+    """
+    return _generators(ctx, params) == {"augment"}
 
 
 def _settings(
@@ -115,6 +128,8 @@ def _settings(
         dataset_version_id=params.dataset_version_id,
         synthetic_version_ids=list(params.synthetic_version_ids),
         synthesized=synthesized(ctx),
+        generators=sorted(name or "unknown" for name in _generators(ctx, params)),
+        synthesis_by_seed=_by_seed(params),
         dropped_by_holdout=table.dropped,
         seed=params.seed,
     )
@@ -133,6 +148,31 @@ def _warnings(
     if table.dropped:
         told.append(f"{table.dropped} training images dropped: their group is on the test side")
     return told
+
+
+def _by_seed(params: ExperimentParams) -> str:
+    if not (params.synthesis or params.synthetic_version_ids):
+        return "none"
+    if params.synthetic_version_ids:
+        return "the given versions serve all seeds: the spread over seeds leaves synthesis out"
+    return "each seed has a synthetic version of its own"
+
+
+def _unused(ctx: JobContext, params: ExperimentParams, members: Cohort) -> list[str]:
+    """Tell of synthetic images with a parent that is not among the real images."""
+    known = {group for record in members.records for group in record.group_ids}
+    versions = [
+        r for seed in seeds_of(params.seed, params.repeats) for r in synthetic_of(ctx, params, seed)
+    ]
+    images = {r.image_id: r for r in usable_synthetic_records(versions)}
+    kept = with_usable_parents(images.values(), members.records)
+    foreign = len(images) - sum(known.issuperset(r.group_ids) for r in kept)
+    if not foreign:
+        return []
+    return [
+        f"{foreign} synthetic images were never used: a parent or its group is not among the "
+        "usable real images of this version (another dataset, or dropped or quarantined since)"
+    ]
 
 
 def _legacy(ctx: JobContext, params: ExperimentParams) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from core.jobs.context import (
     ChildResult,
     ExperimentDraft,
     Inputs,
+    Limits,
     ModelDraft,
     VersionDraft,
 )
@@ -58,6 +59,7 @@ class JobTask(BaseModel):
     weights_dir: Path
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1)
+    limits: Limits = Field(default_factory=Limits)
 
 
 class Outcome(BaseModel):
@@ -92,6 +94,7 @@ class JobRuntime:
         self.scratch.mkdir(parents=True, exist_ok=True)
         self._staged = self.scratch / "blobs"
         self._blobs: dict[str, None] = {}
+        self._published: set[str] = set()
         self._artifacts: dict[str, Artifact] = {}
         self._versions: list[VersionDraft] = []
         self._models: list[ModelDraft] = []
@@ -130,6 +133,10 @@ class JobRuntime:
     @property
     def weights_dir(self) -> Path:
         return self._task.weights_dir
+
+    @property
+    def limits(self) -> Limits:
+        return self._task.limits
 
     @property
     def device(self) -> str:
@@ -174,7 +181,10 @@ class JobRuntime:
             raise JobCancelled("The job was told to stop")
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
-        self._emit({"type": "checkpoint", "state": dict(state), "blobs": list(self._blobs)})
+        # here and not by the supervisor: nobody may move a staged file while the job reads it
+        self._store.publish(self._staged, [b for b in self._blobs if b not in self._published])
+        self._published.update(self._blobs)
+        self._emit({"type": "checkpoint", "state": dict(state)})
 
     # What the job makes
 

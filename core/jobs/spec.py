@@ -19,6 +19,7 @@ from core.jobs.context import Children, Inputs, JobContext
 from core.registry import Registry
 
 Queue = Literal["gpu", "cpu", "io", "interactive"]
+QUEUES: tuple[Queue, ...] = ("gpu", "cpu", "io", "interactive")
 Profile = Literal["light", "torch"]
 RefKind = Literal["version", "model", "upload"]
 

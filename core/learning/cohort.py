@@ -44,6 +44,18 @@ def usable_synthetic_records(records: Iterable[ImageRecord]) -> list[ImageRecord
     return sorted(made, key=lambda r: (r.sha256, r.image_id))
 
 
+def with_usable_parents(
+    made: Iterable[ImageRecord], real: Iterable[ImageRecord]
+) -> list[ImageRecord]:
+    """Return the synthetic images all of whose parents are among these real ones, by content.
+
+    What was made from an image that has since been dropped or quarantined goes with it, though
+    other images of its group have stayed.
+    """
+    known = {record.sha256 for record in real}
+    return [record for record in made if known.issuperset(record.parent_sha256)]
+
+
 def cohort(records: Iterable[ImageRecord]) -> Cohort:
     """Return the real, usable images as a cohort; InvalidInput below two classes."""
     import numpy as np

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.learning.arms import Arm, Side, Training, compose, usable_synthetic
-from core.learning.cohort import Cohort, class_numbers, weak_classes
+from core.learning.cohort import Cohort, class_numbers, weak_classes, with_usable_parents
 from core.learning.contract import CLASSIFIERS
 from core.learning.firewall import check_no_leak
 from core.learning.predictions import Block
@@ -62,7 +62,8 @@ def run_fold(task: FoldTask, load: LoadFeatures, tick: Tick) -> FoldOutcome:
     """Fit and test every arm and classifier of a fold.
 
     LeakDetected before the first fit that would see anything of a test group. An arm without any
-    training image has no block.
+    training image has no block; nor has one that is about synthetic images when none may be used
+    here, because it would be ``real`` under another name.
     """
     side, synthetic = _side(task)
     trainings = [compose(arm, side, _rng(task, arm.id)) for arm in task.arms]
@@ -77,13 +78,27 @@ def run_fold(task: FoldTask, load: LoadFeatures, tick: Tick) -> FoldOutcome:
         rows = [place[key] for key in _keys(task.members, synthetic, training)]
         outcome.training[arm.id] = _counts(training, task.members.classes)
         outcome.notes.extend(_notes(arm, training, task.members.classes))
+        if arm.needs_synthetic and not synthetic:
+            outcome.notes.append(f"arm {arm.id}: no synthetic image may be used, so it was not run")
+            rows = []
         for choice in task.classifiers:
-            chances = _fit_predict(task, training, matrix[rows], choice, test, outcome.notes)
+            chances = _fit_predict(task, arm, training, matrix[rows], choice, test, outcome.notes)
             if chances is not None:
                 outcome.blocks.append(Block(arm.id, choice.name, chances))
             done += 1
             tick(done, total)
     return outcome
+
+
+def turned_views(task: FoldTask) -> list[tuple[int, int]]:
+    """Return (row of the cohort, 1..7) of each flip and turn that the arms of a fold train on."""
+    side, _ = _side(task)
+    found: dict[tuple[int, int], None] = {}
+    for arm in task.arms:
+        training = compose(arm, side, _rng(task, arm.id))
+        pairs = zip(training.real.tolist(), training.dihedral.tolist(), strict=True)
+        found.update(dict.fromkeys(pair for pair in pairs if pair[1]))
+    return list(found)
 
 
 def _side(task: FoldTask) -> tuple[Side, list[ImageRecord]]:
@@ -92,8 +107,8 @@ def _side(task: FoldTask) -> tuple[Side, list[ImageRecord]]:
 
     members = task.members
     groups = {g for i in task.train.tolist() for g in members.records[i].group_ids}
-    allowed = usable_synthetic([r.group_ids for r in task.synthetic], groups)
-    synthetic = [task.synthetic[row] for row in allowed]
+    made = with_usable_parents(task.synthetic, members.records)
+    synthetic = [made[row] for row in usable_synthetic([r.group_ids for r in made], groups)]
     side = Side(
         real=task.train,
         real_labels=members.labels[task.train],
@@ -163,6 +178,7 @@ def _notes(arm: Arm, training: Training, classes: Sequence[str]) -> list[str]:
 
 def _fit_predict(
     task: FoldTask,
+    arm: Arm,
     training: Training,
     rows: NDArray[np.float32],
     choice: ClassifierChoice,
@@ -173,7 +189,7 @@ def _fit_predict(
         return None
     fitted = fit(choice, rows, training.labels, training.weights, task.seed, task.threads)
     if not fitted.converged:
-        notes.append(f"classifier {choice.name} reached its iteration limit")
+        notes.append(f"arm {arm.id}: classifier {choice.name} reached its iteration limit")
     chances = fitted.probabilities(test, len(task.members.classes))
     return chances if training.priors is None else prior_corrected(chances, training.priors)
 

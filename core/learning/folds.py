@@ -49,10 +49,14 @@ class FoldTable:
     def dropped(self) -> int:
         return int((self.folds[0] == DROPPED).sum())
 
+    @property
+    def count(self) -> int:
+        """Folds of each seed."""
+        return int(self.folds.max()) + 1
+
     def pairs(self) -> list[tuple[int, int]]:
         """Return (seed, fold) of every model side, in order."""
-        count = int(self.folds.max()) + 1
-        return [(seed, fold) for seed in self.seeds for fold in range(count)]
+        return [(seed, fold) for seed in self.seeds for fold in range(self.count)]
 
     def sides(self, seed: int, fold: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the rows of the training side and of the test side of a fold."""

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import InvalidInput
 from core.learning.arms import usable_synthetic
-from core.learning.cohort import class_numbers, too_few_classes, usable_real
+from core.learning.cohort import (
+    class_numbers,
+    too_few_classes,
+    usable_real,
+    with_usable_parents,
+)
 from core.learning.cohort import usable_synthetic_records as made_images
 from core.learning.firewall import check_no_leak
 from core.learning.inference import bootstrap, interval
@@ -58,7 +63,8 @@ def regime(records: Iterable[ImageRecord]) -> Regime:
     test = [r for r in real if r.split == "test"]
     made = made_images(unique)
     groups = {group for r in train for group in r.group_ids}
-    allowed = [made[i] for i in usable_synthetic([r.group_ids for r in made], groups)]
+    own = with_usable_parents(made, real)
+    allowed = [own[i] for i in usable_synthetic([r.group_ids for r in own], groups)]
     classes = tuple(sorted({r.label for r in [*train, *allowed]}))
     if len(classes) < 2:
         raise too_few_classes(classes)

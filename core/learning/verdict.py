@@ -245,8 +245,8 @@ def arms_member(found: Analysis, order: Sequence[tuple[str, str]]) -> list[dict[
                 "valid": known is not None,
                 "invalid_reason": None
                 if known
-                else "in some folds no image was left to train on: there are too few synthetic "
-                "images whose groups all lie on the training side",
+                else "in some folds none could be used: there are too few synthetic images whose "
+                "groups all lie on the training side",
             }
         )
     return rows

@@ -19,7 +19,7 @@ from core.errors import InvalidInput
 from core.jobs.context import VersionDraft
 from core.jobs.runtime import Outcome
 from core.jobs.states import JobStatus
-from core.services.lifecycle import end
+from core.services.lifecycle import end, end_canceled
 from core.services.submit import submit_children
 from core.storage.blobs import BlobStore
 
@@ -32,6 +32,10 @@ def commit_outcome(session: Session, lease: Lease, outcome: Outcome, store: Blob
     job = jobs.lock_held(session, lease)
     if job is None:
         return False
+    if outcome.children is not None and job.cancel_requested_at is not None:
+        # the flag was set before there were children that it could have reached
+        end_canceled(session, job)
+        return True
     for artifact in outcome.artifacts:
         session.add(Artifact(tenant_id=job.tenant_id, job_id=job.id, **artifact.model_dump()))
     for version in outcome.versions:
@@ -52,8 +56,11 @@ def commit_outcome(session: Session, lease: Lease, outcome: Outcome, store: Blob
 
 def _add_version(session: Session, job: Job, draft: VersionDraft, store: BlobStore) -> None:
     add_version(session, job.tenant_id, draft, store, job_id=job.id)
-    if draft.dataset_id not in job.dataset_ids:
-        job.dataset_ids = [*job.dataset_ids, draft.dataset_id]
+    user: Job | None = job
+    while user is not None:  # what waits for this job will go on with what it made
+        if draft.dataset_id not in user.dataset_ids:
+            user.dataset_ids = [*user.dataset_ids, draft.dataset_id]
+        user = session.get(Job, user.parent_id) if user.parent_id else None
 
 
 def add_version(

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.config import get_settings
 
@@ -17,6 +17,13 @@ log = logging.getLogger(__name__)
 
 TASK = "worker.dispatch.run_job"
 _lock = threading.Lock()
+
+
+def forget_producer() -> None:
+    """Start over after a fork: the parent may have been sending, holding lock and connection."""
+    global _lock  # noqa: PLW0603 - a lock that was held while forking is never released here
+    _lock = threading.Lock()
+    producer.cache_clear()
 
 
 @lru_cache(maxsize=1)
@@ -40,6 +47,23 @@ def producer() -> Celery:
         },
     )
     return app
+
+
+def hints_held(queues: Iterable[str]) -> dict[str, int]:
+    """Return how many hints the broker holds by queue; nothing while it does not answer."""
+    import redis
+
+    client: Any = redis.Redis.from_url(
+        get_settings().redis_url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=None
+    )
+    try:
+        # Celery keeps a queue as a list of its name
+        return {queue: int(client.llen(queue)) for queue in queues}
+    except (redis.RedisError, OSError) as error:
+        log.warning("the broker does not say how many hints it holds: %s", error)
+        return {}
+    finally:
+        client.close()
 
 
 def send_hints(hints: Iterable[tuple[str, str]]) -> int:

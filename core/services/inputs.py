@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from core.config import get_settings
 from core.db.models import Dataset, DatasetVersion, TrainedModel, Upload
+from core.db.repositories import jobs
 from core.errors import Conflict, FieldError, InvalidInput, NotFound
 from core.jobs.context import Inputs, ModelInput, UploadInput, VersionInput
 from core.jobs.spec import JobKind, Params, Reference, references
@@ -100,7 +101,9 @@ def _model(session: Session, tenant_id: str, reference: Reference) -> ModelInput
 def _upload(session: Session, tenant_id: str, reference: Reference) -> UploadInput:
     row = session.scalar(
         select(Upload)
-        .where(Upload.id == reference.id, Upload.tenant_id == tenant_id)
+        .where(
+            Upload.id == reference.id, Upload.tenant_id == tenant_id, Upload.expires_at > jobs.NOW
+        )
         .with_for_update(read=True)
     )
     if row is None:

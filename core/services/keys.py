@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.config import get_settings
@@ -26,6 +27,7 @@ PREFIX = "dsk_"
 DEFAULT_TENANT = "default"
 LOGIN_MINUTES = 24 * 60
 COOKIE_DAYS = 30
+_PEPPER_BYTES = 32
 _USED_EVERY = timedelta(seconds=60)
 
 
@@ -37,14 +39,20 @@ def _pepper(data_dir: Path, configured: str) -> bytes:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(f"pepper.{os.getpid()}.{secrets.token_hex(4)}")
     partial.touch(mode=0o600)
-    partial.write_bytes(secrets.token_bytes(32))
+    with partial.open("wb") as file:
+        file.write(secrets.token_bytes(_PEPPER_BYTES))
+        file.flush()
+        os.fsync(file.fileno())  # the keys in the database are worth nothing without it
     try:
         os.link(partial, path)  # the first one wins, also between processes
     except FileExistsError:
         pass
     finally:
         partial.unlink()
-    return path.read_bytes()
+    pepper = path.read_bytes()
+    if len(pepper) < _PEPPER_BYTES:
+        raise RuntimeError(f"{path} is damaged: {len(pepper)} of {_PEPPER_BYTES} bytes")
+    return pepper
 
 
 def digest(secret: str) -> str:
@@ -66,12 +74,12 @@ def looks_like_key(text: str) -> bool:
 
 def ensure_tenant(session: Session, name: str = DEFAULT_TENANT) -> Tenant:
     """Return the tenant of this name, made when it is not there."""
-    tenant = session.scalar(select(Tenant).where(Tenant.name == name))
-    if tenant is None:
-        tenant = Tenant(id=new_id("tnt"), name=name)
-        session.add(tenant)
-        session.flush()
-    return tenant
+    session.execute(
+        insert(Tenant)
+        .values(id=new_id("tnt"), name=name)
+        .on_conflict_do_nothing(index_elements=[Tenant.name])
+    )
+    return session.scalars(select(Tenant).where(Tenant.name == name)).one()
 
 
 def create_key(

@@ -56,6 +56,11 @@ def fail(session: Session, job: Job, error: DermSynthError) -> None:
     end(session, job, JobStatus.FAILED, error=error.as_problem())
 
 
+def end_canceled(session: Session, job: Job) -> None:
+    """End a locked job that was called off."""
+    end(session, job, JobStatus.CANCELED, error=JobCancelled("Canceled").as_problem())
+
+
 def _child_ended(session: Session, child: Job) -> None:
     parent = jobs.lock(session, str(child.parent_id))
     if parent is None or parent.status in TERMINAL:
@@ -83,7 +88,7 @@ def _child_failed(child: Job) -> ChildFailed:
 
 def _children_done(session: Session, parent: Job) -> None:
     if parent.cancel_requested_at is not None:
-        end(session, parent, JobStatus.CANCELED, error=JobCancelled("Canceled").as_problem())
+        end_canceled(session, parent)
     elif parent.error is not None:
         end(session, parent, JobStatus.FAILED, error=parent.error)
     else:
@@ -91,7 +96,13 @@ def _children_done(session: Session, parent: Job) -> None:
 
 
 def requeue(session: Session, job: Job, *, reason: str, counted: bool, delay: float) -> None:
-    """Put a locked running job back into its queue, after ``delay`` seconds."""
+    """Put a locked running job back into its queue, after ``delay`` seconds.
+
+    One that was called off meanwhile ends instead: nobody need ever claim it again.
+    """
+    if job.cancel_requested_at is not None:
+        end_canceled(session, job)
+        return
     move(job, JobStatus.QUEUED)
     job.lease_token = job.lease_expires_at = job.worker_id = None
     job.uncounted = not counted
@@ -106,9 +117,7 @@ def requeue(session: Session, job: Job, *, reason: str, counted: bool, delay: fl
 
 def lose(session: Session, job: Job, error: DermSynthError) -> None:
     """A locked running job lost its worker: another attempt, or the end after the last one."""
-    if job.cancel_requested_at is not None:
-        end(session, job, JobStatus.CANCELED, error=JobCancelled("Canceled").as_problem())
-    elif job.attempt >= job.max_attempts:
+    if job.attempt >= job.max_attempts and job.cancel_requested_at is None:
         fail(session, job, error)
     else:
         requeue(session, job, reason=error.code, counted=True, delay=backoff(job.attempt))
@@ -144,7 +153,7 @@ def cancel_tree(session: Session, job: Job) -> None:
         session.flush()
         jobs.add_event(session, job.id, "cancel_requested", {})
     if job.status == JobStatus.QUEUED:
-        end(session, job, JobStatus.CANCELED, error=JobCancelled("Canceled").as_problem())
+        end_canceled(session, job)
     elif job.pending_children > 0:
         for child in jobs.unfinished_children(session, job.id):
             cancel_tree(session, child)

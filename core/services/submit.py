@@ -120,7 +120,11 @@ def _enqueue(session: Session, job: Job) -> Job:
 
 
 def _count_active(session: Session, tenant_id: str) -> None:
-    tenant = session.scalar(select(Tenant).where(Tenant.id == tenant_id).with_for_update())
+    # key_share: rows that refer to the tenant can be written meanwhile, or a long commit of one
+    # job would hold up every submission
+    tenant = session.scalar(
+        select(Tenant).where(Tenant.id == tenant_id).with_for_update(key_share=True)
+    )
     if tenant is None:
         raise NotFound(f"There is no tenant {tenant_id}", code="tenant_not_found")
     limit = tenant.max_active_jobs or get_settings().max_active_jobs

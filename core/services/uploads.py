@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -177,6 +178,24 @@ def remove_expired(factory: sessionmaker[Session]) -> int:
     for upload_id in gone:
         upload_path(upload_id).unlink(missing_ok=True)
     return len(gone)
+
+
+def remove_orphans(factory: sessionmaker[Session]) -> int:
+    """Remove old files without a row: their request died before it could write one."""
+    limit = time.time() - _ttl().total_seconds()
+    old = []
+    with suppress(FileNotFoundError), os.scandir(upload_path("")) as files:
+        for file in files:
+            with suppress(FileNotFoundError):
+                if file.is_file() and file.stat().st_mtime < limit:
+                    old.append(file.name)
+    if not old:
+        return 0
+    with factory() as session:
+        orphans = set(old) - uploads.known(session, old)
+    for name in orphans:
+        upload_path(name).unlink(missing_ok=True)
+    return len(orphans)
 
 
 def discard(path: Path) -> None:

@@ -29,7 +29,7 @@ from tests.integration.harness import Harness, command_of, descendants, eventual
 PUBLIC = [name for name, kind in JOB_KINDS if kind.public]
 CHILD_KINDS = [name for name, kind in JOB_KINDS if not kind.public]
 TINY_EXPERIMENT = {
-    "arms": ["real", "class_weight", "oversample", "combined"],
+    "arms": ["real", "class_weight", "oversample", "augment", "combined"],
     "folds": 2,
     "repeats": 1,
     "bootstrap": 200,

@@ -136,7 +136,7 @@ class Harness:
         return eventually(ended)
 
     def wait_for_status(self, job_id: str, status: str) -> Job:
-        return eventually(lambda: (job := self.job(job_id)).status == status and job)  # type: ignore[arg-type,return-value]
+        return eventually(lambda: (job := self.job(job_id)).status == status and job)  # type: ignore[return-value]
 
     def cancel(self, job_id: str) -> None:
         self.use()

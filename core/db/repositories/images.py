@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import Cursor
 from psycopg.types.json import Jsonb
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from core.db.models import DatasetVersion, Image
@@ -26,6 +26,8 @@ COPY = f"COPY images ({', '.join(COLUMNS)}) FROM STDIN"
 
 def copy_manifest(session: Session, version: DatasetVersion, manifest: Path) -> None:
     """Load all images of a manifest into the index, in the caller's transaction."""
+    # one statement for all images: it may take longer than others are allowed to
+    session.execute(text("SET LOCAL statement_timeout = '15min'"))
     connection: Any = session.connection().connection.driver_connection
     cursor: Cursor[Any]
     with connection.cursor() as cursor, cursor.copy(COPY) as copy:

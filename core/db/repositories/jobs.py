@@ -212,12 +212,25 @@ def expired(session: Session, limit: int = 100) -> list[str]:
     )
 
 
-def unhinted(session: Session, age_seconds: float, limit: int = 1000) -> list[tuple[str, str]]:
+def due_by_queue(session: Session) -> dict[str, int]:
+    """Return how many jobs wait to be claimed, by queue."""
+    rows = session.execute(
+        select(Job.queue, func.count())
+        .where(Job.status == JobStatus.QUEUED, Job.pending_children == 0, Job.available_at <= NOW)
+        .group_by(Job.queue)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def unhinted(
+    session: Session, age_seconds: float, queues: Sequence[str], limit: int = 1000
+) -> list[tuple[str, str]]:
     """Mark and return (id, queue) of due jobs whose last hint is older than ``age_seconds``."""
     old = seconds_from_now(-age_seconds)
     due = (
         select(Job.id)
         .where(
+            Job.queue.in_(queues),
             Job.status == JobStatus.QUEUED,
             Job.pending_children == 0,
             Job.available_at <= NOW,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from core.db.models import Job, Upload
@@ -42,14 +43,23 @@ def take_expired(session: Session, limit: int = 100) -> list[str]:
     needed = exists().where(
         Job.status.not_in(TERMINAL), func.jsonb_exists(Job.inputs["uploads"], Upload.id)
     )
-    rows = session.scalars(
-        select(Upload)
+    held = session.scalars(
+        select(Upload.id)
         .where(Upload.expires_at <= NOW, ~needed)
         .order_by(Upload.expires_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
-    for row in rows:
-        session.delete(row)
-    session.flush()
-    return [row.id for row in rows]
+    # once more under the locks: a submission may have been committed while they were taken
+    gone = session.scalars(
+        delete(Upload)
+        .where(Upload.id.in_(held), ~needed)
+        .returning(Upload.id)
+        .execution_options(synchronize_session=False)
+    )
+    return list(gone)
+
+
+def known(session: Session, ids: Sequence[str]) -> set[str]:
+    """Return those of the ids that are uploads."""
+    return set(session.scalars(select(Upload.id).where(Upload.id.in_(ids))))

@@ -218,6 +218,8 @@ def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
     images = sum(v.image_count for v in inputs.versions.values())
     if params.synthesis:
         images += params.repeats * inputs.versions[params.dataset_version_id].image_count
+    if "augment" in params.arms:  # as many flips and turns as synthetic images, at most
+        images += sum(v.image_count for v in inputs.versions.values() if v.kind == "synthetic")
     sides = params.repeats * (params.folds if params.design == "cv" else 1)
     fits = sides * len(_arms(params)) * (1 + len(params.other_classifiers))
     seconds = images / 30 + fits * images * 4e-4 + sides * 3 + 20
@@ -237,6 +239,7 @@ def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
 def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | Children:
     """Judges on real images whether adding synthetic images to training helps, arm by arm."""
     from core.jobs.experiment_merge import merge
+    from core.jobs.experiment_plan import view_children
     from core.learning.cohort import cohort
     from core.learning.folds import fold_table
 
@@ -245,11 +248,6 @@ def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | 
     synthesis = _synthesis_children(params, members)
     if synthesis and not asked:
         return Children(phase="synthesis", children=tuple(synthesis), span=(0.0, 0.25))
-    if "features" not in asked:
-        features = ChildSpec(
-            kind="extract_features", role="features", params=_features(ctx, params)
-        )
-        return Children(phase="features", children=(features,), span=(0.25, 0.55))
     table = fold_table(
         members,
         design=params.design,
@@ -257,6 +255,15 @@ def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | 
         repeats=params.repeats,
         seed=params.seed,
     )
+    if "features" not in asked:
+        features = ChildSpec(
+            kind="extract_features",
+            role="features",
+            params=_features(ctx, params),
+            weight=len(members),
+        )
+        views = view_children(ctx, params, members, table)
+        return Children(phase="features", children=(features, *views), span=(0.25, 0.55))
     if "fold" not in asked:
         return Children(
             phase="folds", children=tuple(_folds(ctx, params, members, table)), span=(0.55, 0.95)

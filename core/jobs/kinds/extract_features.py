@@ -39,8 +39,7 @@ class ExtractFeaturesParams(Params):
         32,
         ge=1,
         le=1024,
-        description="Images decoded ahead, and run together on a GPU; "
-        "on a CPU rounded up to a multiple of 8.",
+        description="Images that a GPU runs together; a CPU always takes slices of eight.",
     )
     dihedral: list[Annotated[int, Field(ge=0, le=7)]] = Field(
         default_factory=lambda: [0],

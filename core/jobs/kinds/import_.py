@@ -99,6 +99,7 @@ def import_(ctx: JobContext, params: ImportParams) -> ImportResult:
     from pathlib import Path
 
     from core.ingest.append import append
+    from core.ingest.archive import ArchiveLimits
     from core.ingest.images import decode
     from core.ingest.intake import IntakeOptions, ingest
     from core.ingest.rejects import as_csv, as_json_lines
@@ -109,6 +110,12 @@ def import_(ctx: JobContext, params: ImportParams) -> ImportResult:
         label_column=params.label_column,
         group_column=params.group_column,
         seed=params.seed,
+        limits=ArchiveLimits(
+            files=ctx.limits.archive_files,
+            total_bytes=ctx.limits.archive_bytes,
+            ratio=ctx.limits.archive_ratio,
+        ),
+        max_pixels=ctx.limits.image_pixels,
     )
     intake = ingest(Path(upload.path), options, ctx.put, ctx.progress, ctx.threads)
     accepted = len(intake.records)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -10,8 +12,11 @@ import pytest
 
 from core.errors import InvalidInput, NotFound, UnknownName
 from core.features import extract
+from core.features.contract import Backbone
 from core.features.extract import FeatureItem, features, missing_items
 from core.features.network import CPU_SLICE
+from core.features.preprocess import square
+from core.ingest.images import decode
 from tests.unit.features.volume import Volume
 
 NAME = "efficientnet_lite0"
@@ -33,14 +38,46 @@ def test_order_duplicates_and_cache(tmp_path: Path) -> None:
     assert again.backbone_sha256.startswith("57934424")
 
 
-def test_shape_of_batches_does_not_matter(tmp_path: Path) -> None:
+def test_threads_and_neighbours_do_not_matter(tmp_path: Path) -> None:
     results = []
-    for batch_size, folder in ((1, "one"), (5, "five")):
-        (tmp_path / folder).mkdir()
-        volume = Volume(tmp_path / folder, threads=2)
-        items = [volume.add(seed) for seed in range(5)]
-        results.append(features(volume, items, NAME, batch_size=batch_size).matrix)
-    assert np.array_equal(results[0], results[1])
+    for threads in (1, 3):
+        folder = tmp_path / str(threads)
+        folder.mkdir()
+        volume = Volume(folder, threads)
+        items = [volume.add(seed) for seed in range(CPU_SLICE + 2)][threads - 1 :]
+        results.append(features(volume, items, NAME).matrix)
+    assert np.array_equal(results[0][2:], results[1])
+
+
+class _GpuNetwork:
+    """Takes the place of a network on a GPU: mean colours as features."""
+
+    seen: ClassVar[list[int]] = []
+
+    def __init__(self, spec: Backbone, *_args: object) -> None:
+        self.device = SimpleNamespace(type="cuda")
+        self.dimension = spec.dimension
+
+    def __call__(self, squares: np.ndarray) -> np.ndarray:
+        self.seen.append(len(squares))
+        means = squares.mean(axis=(1, 2, 3), dtype=np.float32)
+        return np.repeat(means[:, np.newaxis], self.dimension, axis=1)
+
+
+def test_a_gpu_gets_batches_of_the_size_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.features.network.Network", _GpuNetwork)
+    volume = Volume(tmp_path, threads=2)
+    items = [volume.add(seed) for seed in range(7)]
+    found = features(volume, items, NAME, batch_size=3).matrix
+    assert _GpuNetwork.seen == [3, 3, 1]
+    alone = [features(volume, [item], NAME).matrix[0] for item in items]
+    assert np.array_equal(found, np.stack(alone))
+    expected = [
+        square(decode(volume.blob(item.sha256)), 224).mean(dtype=np.float32) for item in items
+    ]
+    assert found[:, 0] == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_view_equals_the_turned_image(tmp_path: Path) -> None:

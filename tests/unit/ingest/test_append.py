@@ -14,6 +14,7 @@ from core.ingest.images import decode
 from core.ingest.intake import Intake
 from core.manifest import ImageRecord
 from tests.unit.ingest.made import Blobs, class_folders, codes, encoded, jpeg, pixels, taken, zipped
+from tests.unit.ingest.test_dicom import dicom
 
 
 class Case:
@@ -121,3 +122,12 @@ def test_quarantine_survives(case: Case) -> None:
     old = [replace(r, quarantined=True) for r in case.first]
     merged = case.add({"nv/z.jpg": jpeg(99)}, old)
     assert [r.quarantined for r in merged.records] == [True] * 10 + [False]
+
+
+def test_dicom_patients_are_not_known_from_one_import_to_the_next(case: Case) -> None:
+    ramps = [np.arange(3072, dtype=np.uint16).reshape(48, 64) % m for m in (7, 61, 350)]
+    old = case.take("old", {f"x/{n}.dcm": dicom(r) for n, r in enumerate(ramps[:2])}).records
+    told = case.add({"x/9.dcm": dicom(ramps[2])}, old=old).warnings
+    assert [w.split(":")[0] for w in told].count("dicom_patients") == 1
+    plain = case.add({"x/9.dcm": dicom(ramps[2])}).warnings
+    assert not any(w.startswith("dicom_patients") for w in plain)

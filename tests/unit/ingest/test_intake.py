@@ -228,6 +228,14 @@ def test_one_image_a_class(tmp_path: Path) -> None:
     assert [r.split for r in intake.records] == ["train"] * 3
 
 
+def test_a_source_column_that_says_where_from_rejects_nothing(tmp_path: Path) -> None:
+    table = b"image,dx,source\n0,nv,clinic\n1,nv,Synthetic\n2,mel,real\n3,mel,synthetics Ltd\n"
+    files = {f"{n}.jpg": jpeg(n) for n in range(4)} | {"m.csv": table}
+    intake = taken(zipped(tmp_path / "a.zip", files))
+    assert codes(intake) == {"1.jpg": "synthetic_image"}
+    assert sorted(r.filename for r in intake.records) == ["0.jpg", "2.jpg", "3.jpg"]
+
+
 def test_unused_tables_are_named(tmp_path: Path) -> None:
     files = class_folders({"a": 2, "b": 2}) | {"notes.csv": b"who,when\nme,now\n"}
     intake = taken(zipped(tmp_path / "a.zip", files))

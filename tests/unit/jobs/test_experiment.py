@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import DermSynthError, InvalidInput, LeakDetected
+from core.features import extract, shards
 from core.jobs.kinds.experiment import ExperimentParams, check
 from core.jobs.spec import JOB_KINDS
 from tests.unit.jobs.inline import InlineOutcome, InlineRunner
-from tests.unit.jobs.learning_stack import install, real_images
+from tests.unit.jobs.learning_stack import install, real_images, statistics
 
 COUNTS = {"mole": 48, "scar": 24, "wart": 12}
 ARMS = ["real", "class_weight", "logit_adjust", "oversample", "augment", "synthetic", "combined"]
@@ -40,11 +41,18 @@ def run(runner: InlineRunner, version: str, **changes: Any) -> InlineOutcome:
 
 def test_the_whole_experiment(runner: InlineRunner) -> None:
     version = runner.version(real_images(runner, COUNTS))
-    outcome = run(runner, version, ratios=[1.0], other_classifiers=["random_forest"])
+    outcome = run(
+        runner,
+        version,
+        ratios=[1.0],
+        classifier="random_forest",
+        classifier_params={"n_estimators": 10},
+        other_classifiers=["logistic_regression"],
+    )
     verdict = json.loads(outcome.artifacts["verdict.json"].read_bytes())
     arms = [*ARMS, "combined_r1"]
     assert [(r["arm"], r["classifier"]) for r in outcome.result["table"]] == [
-        (arm, name) for arm in arms for name in ("logistic_regression", "random_forest")
+        (arm, name) for arm in arms for name in ("random_forest", "logistic_regression")
     ]
     assert all(row["valid"] for row in outcome.result["table"])
     assert outcome.result["verdict"] == verdict["primary"]["verdict"]
@@ -63,6 +71,7 @@ def test_the_whole_experiment(runner: InlineRunner) -> None:
     assert folds.schema.metadata[b"sha256"].decode() == verdict["fold_table_sha256"]
     assert runner.kinds_run.count("experiment_shard") == 6
     assert runner.kinds_run.count("synthesize") == 3
+    assert "experiment_views" in runner.kinds_run
     page = outcome.artifacts["report.html"].read_text()
     assert "data:image/png" in page
     pictures = {name for name in outcome.artifacts if name.endswith(".png")}
@@ -106,6 +115,84 @@ def test_given_synthetic_versions_and_no_plan(runner: InlineRunner) -> None:
     )
     assert outcome.result["legacy_protocol"] is None
     assert runner.kinds_run.count("synthesize") == 1
+
+
+def test_turned_images_are_computed_once_before_the_folds(
+    runner: InlineRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, tuple[str, int]]] = []
+
+    def watched(ctx: Any, items: Any, backbone: str, **options: Any) -> Any:
+        seen.extend((runner.kinds_run[-1], (i.sha256, i.dihedral)) for i in items if i.dihedral)
+        return statistics(ctx, items, backbone, **options)
+
+    monkeypatch.setattr(extract, "features", watched)
+    monkeypatch.setattr(shards, "SHARD_IMAGES", 20)
+    version = runner.version(real_images(runner, COUNTS))
+    run(runner, version, arms=["real", "augment", "combined"], legacy_protocol=False)
+    early = [view for kind, view in seen if kind == "experiment_views"]
+    assert len(early) == len(set(early)) > 20
+    assert runner.kinds_run.count("experiment_views") == -(-len(early) // 20)
+    assert {view for kind, view in seen if kind == "experiment_shard"} == set(early)
+    last_view = max(i for i, k in enumerate(runner.kinds_run) if k == "experiment_views")
+    assert last_view < runner.kinds_run.index("experiment_shard")
+
+
+@pytest.mark.parametrize(
+    ("generators", "spared"),
+    [(("augment",), True), (("augment", "render3d"), False), (("",), False)],
+)
+def test_the_arm_augment_is_spared_only_when_all_images_are_of_that_generator(
+    runner: InlineRunner, generators: tuple[str, ...], spared: bool
+) -> None:
+    records = real_images(runner, COUNTS)
+    version = runner.version(records)
+    plan = {"dataset_version_id": version, "counts": {"scar": 30, "wart": 30}, "sources": "all"}
+    source = runner.run("synthesize", plan).versions[0].id
+    made = []
+    for number, name in enumerate(generators):
+        own = runner.versions[source].model_copy(
+            update={"id": f"dsv_{number:026d}", "generator": {"name": name} if name else None}
+        )
+        runner.versions[own.id] = own
+        made.append(own.id)
+    outcome = run(
+        runner,
+        version,
+        synthesis=None,
+        synthetic_version_ids=made,
+        arms=["real", "augment", "combined"],
+        legacy_protocol=False,
+        repeats=1,
+    )
+    verdict = outcome.experiments[0].verdict
+    compared = {c["comparator"] for c in verdict["primary"]["comparisons"]}
+    assert ("augment" in compared) is not spared
+    assert verdict["settings"]["generators"] == sorted(name or "unknown" for name in generators)
+
+
+def test_synthetic_images_of_other_groups_give_no_verdict(runner: InlineRunner) -> None:
+    records = real_images(runner, COUNTS)
+    version = runner.version(records)
+    made = [
+        replace(r, image_id=f"img_made{i}", source="synthetic", group_ids=(f"elsewhere-{i}",))
+        for i, r in enumerate(records[-6:])
+    ]
+    outcome = run(
+        runner,
+        version,
+        synthesis=None,
+        synthetic_version_ids=[runner.version(made, kind="synthetic")],
+        legacy_protocol=False,
+    )
+    verdict = outcome.experiments[0].verdict
+    assert verdict["primary"]["verdict"] == "not_estimable"
+    assert [a["arm"] for a in verdict["arms"] if a["valid"]] == [
+        "real",
+        "class_weight",
+        "logit_adjust",
+    ]
+    assert any(w.startswith("6 synthetic images were never used") for w in verdict["warnings"])
 
 
 def test_real_arms_alone_need_no_synthesis(runner: InlineRunner) -> None:

@@ -96,6 +96,24 @@ def test_real_and_synthetic_go_into_one_archive(runner: InlineRunner) -> None:
     assert all(row["parent_sha256"] for row in rows if row["source"] == "synthetic")
 
 
+@pytest.mark.parametrize("read_as", ["auto", "imagefolder", "csv"])
+def test_exported_synthetic_images_do_not_come_back_as_real_ones(
+    runner: InlineRunner, tmp_path: Path, read_as: str
+) -> None:
+    real = real_images(runner, COUNTS)
+    versions = [runner.version(real[::2]), runner.version(synthetic(real[1::2]), kind="synthetic")]
+    archive = tmp_path / "again.zip"
+    archive.write_bytes(archive_of(exported(runner, *versions)).read_bytes())
+    params = {"upload_id": runner.upload(archive), "name": "again", "layout": read_as}
+    again = runner.run("import", params)
+    back = read_manifest(runner.store.find(again.versions[0].manifest_blob))
+    assert {r.pixel_sha256 for r in back} == {r.pixel_sha256 for r in real[::2]}
+    rejects = list(csv.DictReader(io.StringIO(again.artifacts["rejects.csv"].read_text())))
+    made = [r for r in rejects if r["name"].endswith(".png")]
+    assert [r["code"] for r in made] == ["synthetic_image"] * 5
+    assert all("metadata.csv calls it synthetic" in r["detail"] for r in made)
+
+
 @pytest.mark.parametrize(
     ("licence", "kind", "purpose"),
     [

@@ -18,7 +18,8 @@ from tests.unit.jobs.learning_stack import real_images
 
 REAL = "dsv_" + "1" * 26
 COUNTS = {"mole": 24, "scar": 12, "wart": 8}
-QUICK = {"folds": 2, "repeats": 1, "bootstrap": 300, "legacy_per_class": 6}
+ARMS = ["real", "oversample", "augment", "synthetic", "combined"]
+QUICK = {"arms": ARMS, "folds": 2, "repeats": 1, "bootstrap": 300, "legacy_per_class": 6}
 
 
 def version(counts: dict[str, int], **changes: Any) -> VersionInput:

@@ -11,6 +11,7 @@ import pytest
 
 from core.errors import DermSynthError, InvalidInput, LeakDetected
 from core.learning.model_file import load_model
+from core.manifest import read_manifest
 from tests.unit.jobs.inline import InlineRunner
 from tests.unit.jobs.learning_stack import BACKBONE_SHA256, install, real_images
 
@@ -85,6 +86,19 @@ def test_quarantined_images_are_neither_trained_nor_tested(runner: InlineRunner)
     outcome = runner.run("train", {"dataset_version_ids": [runner.version(kept)]})
     usable = [r for r in kept if not r.quarantined and r.split in ("train", "test")]
     assert outcome.result["n_train"] + outcome.result["n_test"] == len(usable)
+
+
+def test_what_was_made_from_a_quarantined_image_is_not_trained_on(runner: InlineRunner) -> None:
+    records = real_images(runner, COUNTS)
+    plan = {"dataset_version_id": runner.version(records), "counts": {"scar": 40}}
+    made = runner.run("synthesize", plan)
+    bad = next(r for r in records if r.label == "scar" and r.split == "train")
+    version = runner.version([replace(r, quarantined=r is bad) for r in records])
+    assert sum(r.group_ids == bad.group_ids for r in records) > 1, "its group stays"
+    outcome = runner.run("train", {"dataset_version_ids": [version, made.versions[0].id]})
+    report = json.loads(outcome.artifacts["report.json"].read_bytes())
+    children = read_manifest(runner.store.find(made.versions[0].manifest_blob))
+    assert report["excluded_synthetic"] == sum(r.parents == (bad.image_id,) for r in children) > 0
 
 
 @pytest.mark.parametrize(

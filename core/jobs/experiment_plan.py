@@ -1,0 +1,73 @@
+"""What an experiment asks of the feature workers beside the images as they are stored.
+
+The flips and turns that the arm ``augment`` shows are known before anything is fitted, so that
+they are computed once, in shards on the queue of the features, and not again in every fold.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from core.jobs.context import ChildSpec, JobContext
+from core.manifest import ImageRecord, read_manifest
+
+if TYPE_CHECKING:
+    from core.jobs.kinds.experiment import ExperimentParams
+    from core.learning.cohort import Cohort
+    from core.learning.folds import FoldTable
+
+
+def view_children(
+    ctx: JobContext, params: ExperimentParams, members: Cohort, table: FoldTable
+) -> list[ChildSpec]:
+    """Return jobs of up to SHARD_IMAGES views each that some fold needs and the cache has not."""
+    from core.features.extract import FeatureItem, missing_items
+    from core.features.shards import SHARD_IMAGES
+
+    views = _views(ctx, params, members, table)
+    if not views:
+        return []
+    item = {view: FeatureItem(members.records[view[0]].sha256, view[1]) for view in views}
+    absent = set(missing_items(ctx, list(item.values()), params.backbone))
+    wanted = [view for view in views if item[view] in absent]
+    shards = -(-len(wanted) // SHARD_IMAGES)
+    edges = [len(wanted) * shard // max(1, shards) for shard in range(shards + 1)]
+    shared = {"dataset_version_id": params.dataset_version_id, "backbone": params.backbone}
+    return [
+        ChildSpec(
+            kind="experiment_views",
+            role="views",
+            params=shared | {"views": wanted[start:stop]},
+            weight=stop - start,
+        )
+        for start, stop in pairwise(edges)
+    ]
+
+
+def _views(
+    ctx: JobContext, params: ExperimentParams, members: Cohort, table: FoldTable
+) -> list[tuple[int, int]]:
+    """Return (row, view) of every flip and turn of every fold, each once, sorted."""
+    from core.learning.arms import parse_arms
+    from core.learning.cohort import usable_synthetic_records
+    from core.learning.fitting import FoldTask, turned_views
+
+    arms = parse_arms(params.arms, params.ratios)
+    found: set[tuple[int, int]] = set()
+    for seed in table.seeds:
+        synthetic = usable_synthetic_records(synthetic_of(ctx, params, seed))
+        for fold in range(table.count):
+            train, test = table.sides(seed, fold)
+            found.update(
+                turned_views(FoldTask(members, train, test, synthetic, arms, (), seed, fold, 1))
+            )
+    return sorted(found)
+
+
+def synthetic_of(ctx: JobContext, params: ExperimentParams, seed: int) -> list[ImageRecord]:
+    """Return the synthetic images that the folds of a seed may use."""
+    given = [r for v in params.synthetic_version_ids for r in ctx.manifest(v)]
+    own = [c for c in ctx.children if c.role == f"synthesis:{seed}"]
+    made = [r for c in own for r in read_manifest(ctx.blob(c.artifacts["manifest.parquet"].sha256))]
+    return given + made

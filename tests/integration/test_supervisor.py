@@ -1,0 +1,263 @@
+"""The supervisor on a real database, with a nursery whose job says what the test wants."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from core.config import Settings
+from core.db.models import Job
+from core.db.repositories import jobs
+from core.errors import StorageFull, WorkerLost
+from core.jobs.runtime import Outcome
+from core.services import uploads
+from tests.integration.conftest import fresh_database
+from tests.integration.engine import Engine
+from tests.integration.engine import engine as made_engine
+from worker import reaper, supervisor
+from worker.supervisor import Supervisor
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    with fresh_database() as url:
+        yield url
+
+
+@pytest.fixture
+def engine(database: str, tmp_path: Path) -> Iterator[Engine]:
+    with made_engine(database, tmp_path) as made:
+        yield made
+
+
+class Nursery:
+    """A zygote that is not there: the job has said its lines and ended, or never ends."""
+
+    def __init__(self, lines: Sequence[dict[str, Any]], *, ends: bool = True) -> None:
+        self.lines = lines
+        self.control, self.zygote = socket.socketpair()
+        self.killed: list[int] = []
+        self.closed = False
+        self.survivor: socket.socket | None = None
+        if ends:
+            self.zygote.send(b"!")
+
+    def start(self, task: str, log: Path) -> socket.socket:
+        json.loads(task)
+        ours, self.survivor = socket.socketpair()
+        ours.settimeout(5)
+        for line in self.lines:
+            self.survivor.sendall(json.dumps(line).encode() + b"\n")
+        return ours  # the other end stays open, as with a process that the job left behind
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        self.control.recv(1)
+        yield {"exit": 0}
+
+    def kill(self, number: int) -> None:
+        self.killed.append(number)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def supervise(engine: Engine, nursery: Any, job_id: str | None = None, **settings: Any) -> Job:
+    job_id = job_id or engine.submit()
+    with engine.sessions.begin() as session:
+        job = jobs.claim(session, job_id, "w", 60.0)
+    assert job is not None
+    values: dict[str, Any] = {
+        "data_dir": engine.folder,
+        "kill_grace_seconds": 0.0,
+        "heartbeat_seconds": 0.05,
+    }
+    Supervisor(job, nursery, engine.sessions, Settings(**values | settings)).run()
+    return engine.job(job_id)
+
+
+def outcome(**made: Any) -> dict[str, Any]:
+    return {"type": "outcome", "outcome": Outcome(result={}).model_dump(mode="json") | made}
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "TICK_SECONDS", 0.02)
+    monkeypatch.setattr(supervisor, "UNKILLABLE_SECONDS", 0.1)
+
+
+def test_an_end_is_noticed_though_something_holds_the_socket(engine: Engine) -> None:
+    job = supervise(engine, Nursery([outcome()]))
+    assert job.status == "succeeded"
+    engine.check_invariants()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"result": {"x": float("nan")}},
+        {"result": {"x": "a\0b"}},
+        {"metrics": {"x": float("inf")}},
+        {"result": {"x": 1}, "surprise": True},
+    ],
+)
+def test_what_cannot_be_stored_fails_the_job_at_once(engine: Engine, made: dict[str, Any]) -> None:
+    job = supervise(engine, Nursery([outcome(**made)]))
+    assert (job.status, job.attempt) == ("failed", 1)
+    assert (job.error or {})["code"] == "internal_error"
+    engine.check_invariants()
+
+
+def test_an_error_is_stored_whatever_it_holds(engine: Engine) -> None:
+    problem = {"code": "bad", "detail": "a\0b\ud800", "value": float("nan"), "list": ["\0"]}
+    job = supervise(engine, Nursery([{"type": "error", "problem": problem}]))
+    assert job.error == {"code": "bad", "detail": "a\ufffdb?", "value": None, "list": ["\ufffd"]}
+    assert job.status == "failed"
+
+
+def test_progress_and_checkpoints_that_cannot_be_stored_cost_nothing_else(engine: Engine) -> None:
+    lines: list[dict[str, Any]] = [
+        {"type": "progress", "phase": "a\0", "current": float("nan"), "total": 1},
+        {"type": "progress", "phase": "b\0", "current": 1, "total": 2},
+        {"type": "checkpoint", "state": {"x": float("nan")}},
+        outcome(),
+    ]
+    assert supervise(engine, Nursery(lines)).status == "succeeded"
+    engine.check_invariants()
+
+
+def test_no_room_for_the_log_is_a_typed_error(engine: Engine) -> None:
+    class Full(Nursery):
+        def start(self, task: str, log: Path) -> socket.socket:
+            raise StorageFull("The disk is full")
+
+    job = supervise(engine, Full([]))
+    assert (job.status, (job.error or {})["code"]) == ("failed", "storage_full")
+
+
+def test_a_volume_that_fails_costs_an_attempt(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("core.storage.blobs.BlobStore.publish", fail)
+    job = supervise(engine, Nursery([outcome()]))
+    assert (job.status, job.uncounted) == ("queued", False)
+
+
+def test_a_process_that_cannot_be_ended_is_given_up(engine: Engine) -> None:
+    job_id = engine.submit()
+    with engine.sessions.begin() as session:
+        row = session.get_one(Job, job_id)
+        row.timeout_seconds = 0.05
+    nursery = Nursery([], ends=False)
+    job = supervise(engine, nursery, job_id)
+    assert nursery.killed == [15, 9]
+    assert nursery.closed
+    assert job.status == "queued"
+
+
+def test_a_surprise_ends_the_job_process(engine: Engine) -> None:
+    class Odd(Nursery):
+        def messages(self) -> Iterator[dict[str, Any]]:
+            raise ZeroDivisionError
+
+    nursery = Odd([])
+    with pytest.raises(ZeroDivisionError):
+        supervise(engine, nursery)
+    assert nursery.closed
+
+
+def test_a_lost_lease_ends_the_process_and_writes_nothing(engine: Engine) -> None:
+    class Reaped(Nursery):
+        def start(self, task: str, log: Path) -> socket.socket:
+            job_id = json.loads(task)["job_id"]
+            engine.expire(job_id)
+            engine.reap(job_id)
+            return super().start(task, log)
+
+        def kill(self, number: int) -> None:
+            super().kill(number)
+            self.zygote.send(b"!")
+
+    nursery = Reaped([outcome()], ends=False)
+    job = supervise(engine, nursery)
+    assert nursery.killed[0] == 15
+    assert (job.status, job.result) == ("queued", None)
+    engine.check_invariants()
+
+
+def test_a_dead_zygote_costs_an_attempt(engine: Engine) -> None:
+    class Dead(Nursery):
+        def messages(self) -> Iterator[dict[str, Any]]:
+            raise WorkerLost("The zygote died")
+
+    job = supervise(engine, Dead([]))
+    assert (job.status, job.uncounted) == ("queued", False)
+
+
+def test_the_limits_of_the_settings_reach_the_job(engine: Engine) -> None:
+    seen: dict[str, Any] = {}
+
+    class Curious(Nursery):
+        def start(self, task: str, log: Path) -> socket.socket:
+            seen.update(json.loads(task)["limits"])
+            return super().start(task, log)
+
+    limits: dict[str, Any] = {
+        "max_archive_files": 1,
+        "max_archive_bytes": 2,
+        "max_archive_ratio": 3.0,
+    }
+    supervise(engine, Curious([outcome()]), **limits, max_image_pixels=4)
+    assert seen == {
+        "archive_files": 1, "archive_bytes": 2, "archive_ratio": 3.0, "image_pixels": 4,
+    }  # fmt: skip
+
+
+def test_a_locked_job_does_not_keep_the_others_from_being_reaped(engine: Engine) -> None:
+    locked, free = engine.submit(), engine.submit()
+    for job_id in (locked, free):
+        assert engine.claim(job_id)
+        engine.expire(job_id)
+    with engine.sessions() as session, session.begin():
+        session.scalars(select(Job).where(Job.id == locked).with_for_update()).one()
+        reaper.sweep(engine.sessions, Settings(data_dir=engine.folder))
+    assert engine.job(free).status == "queued"
+    assert engine.job(locked).status == "running"
+
+
+@pytest.mark.parametrize(("held", "sent"), [(10_000, False), (0, True)])
+def test_a_queue_that_has_its_hints_gets_no_more(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, held: int, sent: bool
+) -> None:
+    job_id = engine.submit()
+    engine.make_due()
+    hints: list[tuple[str, str]] = []
+    monkeypatch.setattr(reaper, "hints_held", lambda queues: dict.fromkeys(queues, held))
+    monkeypatch.setattr("core.services.transaction.send_hints", hints.extend)
+    reaper.sweep(engine.sessions, Settings(data_dir=engine.folder, hint_age_seconds=0.001))
+    assert ((job_id, "cpu") in hints) == sent
+
+
+def test_what_dead_requests_left_is_removed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "upload_path", lambda name: engine.folder / "uploads" / name)
+    (engine.folder / "uploads").mkdir()
+    direct = engine.folder / "staging" / "direct"
+    for name in ("old", "new"):
+        (engine.folder / "uploads" / name).touch()
+        (direct / name).mkdir(parents=True)
+    for old in (engine.folder / "uploads" / "old", direct / "old"):
+        os.utime(old, (0, 0))
+    reaper.sweep(engine.sessions, Settings(data_dir=engine.folder))
+    for folder in (engine.folder / "uploads", direct):
+        assert [path.name for path in folder.iterdir()] == ["new"]
