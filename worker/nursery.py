@@ -52,6 +52,8 @@ class Nursery:
             ],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
+            # threads that wait by spinning starve other slots' jobs; torch reads it when it starts
+            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
         )  # fmt: skip
         theirs.close()
         self._control, self._buffer = ours, b""

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.config import Settings
 from core.db.models import Job
-from core.db.repositories import jobs
+from core.db.repositories import idempotency, jobs
 from core.jobs.spec import QUEUES
 from core.jobs.states import TERMINAL
 from core.services.hints import hints_held
@@ -26,6 +26,8 @@ from core.storage.blobs import BlobStore
 log = logging.getLogger(__name__)
 
 LOCK = "reaper"
+KEPT_ANSWER_SECONDS = 7 * 24 * 3600.0
+"""A request with an Idempotency-Key may be repeated for so long."""
 DIRECT_SECONDS = 24 * 3600.0
 """Nothing that the API stores directly takes longer; compared with the times of files."""
 
@@ -52,6 +54,8 @@ def sweep(factory: sessionmaker[Session], settings: Settings) -> int:
     _remove_dead_staging(factory, BlobStore(settings.data_dir))
     remove_expired(factory)
     remove_orphans(factory)
+    with factory.begin() as session:
+        idempotency.forget_older(session, KEPT_ANSWER_SECONDS)
     if reaped:
         log.warning("%d expired leases were reaped", reaped)
     return reaped

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from core.config import get_settings
 from core.db.repositories import jobs
 from core.db.session import forget_engine, sessions
+from core.jobs.spec import JOB_KINDS, Profile
 from core.services.hints import forget_producer
 from core.services.transaction import transaction
 from worker.drain import draining
@@ -22,16 +23,21 @@ from worker.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
-LIGHT_QUEUES = frozenset({"io"})
+
+def profile_of(queues: Sequence[str]) -> Profile:
+    """Return what the zygote of a slot preloads: torch if any kind that may come here wants it."""
+    wanted = {
+        kind.profile for _, kind in JOB_KINDS if kind.queue in queues or kind.queue_for is not None
+    }
+    return "torch" if "torch" in wanted else "light"
 
 
 class Slot:
     """Claims and supervises; owns one zygote."""
 
     def __init__(self, queues: Sequence[str]) -> None:
-        profile = "light" if set(queues) <= LIGHT_QUEUES else "torch"
         self.worker_id = f"{socket.gethostname()}:{os.getpid()}"
-        self.nursery = Nursery(profile)
+        self.nursery = Nursery(profile_of(queues))
         self.nursery.open()
 
     def run(self, job_id: str) -> None:

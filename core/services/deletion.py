@@ -12,7 +12,7 @@ from core.services.principal import Principal
 def delete_dataset(session: Session, principal: Principal, dataset_id: str) -> None:
     """Delete a dataset, its versions and their index; Conflict ``dataset_in_use`` names dependents.
 
-    The pixels go when no version refers to them any more (garbage collection of blobs).
+    The blobs stay on the volume: other versions may share them.
     """
     dataset = datasets.lock_dataset(session, principal, dataset_id)
     if found := datasets.dependents(session, dataset):

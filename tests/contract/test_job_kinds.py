@@ -71,7 +71,10 @@ class World:
         return {
             "import": {"upload_id": self.upload, "name": "tiny"},
             "synthesize": {**real, "counts": {"melanoma": 70}, "sources": "all", "seed": 7},
-            "extract_features": {"dataset_version_ids": [self.real, self.synthetic]},
+            "extract_features": {
+                "dataset_version_ids": [self.real, self.synthetic],
+                "dihedral": [0, 1, 2],  # more images than one shard takes
+            },
             "train": {"dataset_version_ids": [self.real]},
             "predict": {
                 "model_id": self.model,

@@ -151,7 +151,8 @@ def test_modules_stay_short() -> None:
     long = {
         str(path.relative_to(ROOT)): count
         for path in sources()
-        if (count := len(path.read_text().splitlines())) > MOST_LINES
+        if "versions" not in path.parts  # migrations are generated
+        and (count := len(path.read_text().splitlines())) > MOST_LINES
     }
     assert long == {}
 
