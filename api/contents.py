@@ -22,10 +22,11 @@ class ContentResponse(FileResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wanted = Headers(scope=scope).get("range")
-        if wanted is not None and "if-range" not in Headers(scope=scope):
+        if wanted is not None:
             match = _RANGE.fullmatch(wanted.strip())
             size = Path(self.path).stat().st_size
-            if match is None or _backwards(match):
+            given = Headers(scope=scope).get("if-range", self.headers["etag"])
+            if match is None or _backwards(match) or given.strip() != self.headers["etag"]:
                 scope = _without_range(scope)
             elif _impossible(match, size):
                 members = http_problem(416, f"The content has {size} bytes")

@@ -6,6 +6,7 @@ import hashlib
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
+from starlette.concurrency import run_in_threadpool
 
 from core.errors import FieldError, InvalidInput
 from core.manifest import canonical_json
@@ -25,8 +26,11 @@ async def _once(
         ),
     ] = None,
 ) -> Once | None:
+    if idempotency_key is None:
+        return None
     body = getattr(request, "_json", None)
-    return keyed(request, idempotency_key, canonical_json(body))
+    content = await run_in_threadpool(canonical_json, body)  # a body may hold 200,000 changes
+    return keyed(request, idempotency_key, content)
 
 
 OnceDep = Annotated[Once | None, Depends(_once)]

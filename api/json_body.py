@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from api.context import is_unicode
@@ -12,18 +13,34 @@ from core.errors import FieldError, InvalidInput, UnsupportedMedia
 
 MAX_DEPTH = 64
 MAX_DIGITS = 300
+AT_ONCE_BYTES = 64 * 1024
+"""Longer bodies are parsed in a thread, so that other requests go on."""
 
 
 async def read_json(request: Request) -> None:
     """Parse and check the body once; FastAPI and idempotency use the parsed value."""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    # before the body is read: other types may be as long as an upload
+    if kind and not _is_json(kind):
+        raise UnsupportedMedia("The body must be application/json")
     raw = await request.body()
     if not raw:
         return
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind != "application/json" and not (
-        kind.startswith("application/") and kind.endswith("+json")
-    ):
+    if not kind:
         raise UnsupportedMedia("The body must be application/json")
+    if len(raw) <= AT_ONCE_BYTES:
+        request._json = _parsed(raw)
+    else:
+        request._json = await run_in_threadpool(_parsed, raw)
+
+
+def _is_json(kind: str) -> bool:
+    return kind == "application/json" or (
+        kind.startswith("application/") and kind.endswith("+json")
+    )
+
+
+def _parsed(raw: bytes) -> Any:
     try:
         value = json.loads(raw, parse_constant=_refuse_constant, parse_int=_parse_int)
     except RecursionError:
@@ -34,7 +51,7 @@ async def read_json(request: Request) -> None:
         detail = f"This is not JSON: {error.msg} at character {error.pos}"
         raise InvalidInput(detail, code="invalid_json") from None
     check_value(value)
-    request._json = value
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -20,7 +20,7 @@ def log_response(request: Request, path: Path) -> Response:
     size = path.stat().st_size if path.is_file() else 0
     match = _RANGE.fullmatch(request.headers.get("range", ""))
     headers = {"Accept-Ranges": "bytes", "Cache-Control": "no-store"}
-    if match is None:
+    if match is None or _backwards(match):
         return _part(path, 0, size, 200, headers)
     start, end = _bounds(match, size)
     if start >= end:
@@ -28,6 +28,11 @@ def log_response(request: Request, path: Path) -> Response:
         return problem_response(request.scope, members, {"Content-Range": f"bytes */{size}"})
     headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     return _part(path, start, end, 206, headers)
+
+
+def _backwards(match: re.Match[str]) -> bool:
+    """Tell whether the end is before the start: no range at all (RFC 9110, 14.1.2)."""
+    return bool(match[1] and match[2]) and int(match[2]) < int(match[1])
 
 
 def _bounds(match: re.Match[str], size: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from core.errors import DermSynthError, FieldError, InvalidInput, Unavailable
-from core.services.inputs import field_errors
+from core.pointers import field_errors
 
 log = logging.getLogger(__name__)
 

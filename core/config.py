@@ -61,7 +61,7 @@ class Settings(BaseSettings):
 
     max_active_jobs: int = Field(10_000, gt=0, description="Unfinished jobs of one tenant.")
     requests_per_minute: int = Field(6_000, gt=0, description="Requests of one key.")
-    max_predict_images: int = Field(32, gt=0, description="Images of one predict call.")
+    max_predict_images: int = Field(32, gt=0, le=32, description="Images of one predict call.")
 
     hosts: str = Field(
         "localhost,127.0.0.1,[::1]",

@@ -18,6 +18,7 @@ the job engine writes them as a job's ``error``, both with the same stable ``cod
     └── JobFailed               a job ended without a result
         ├── LeakDetected        leak_detected, names the images
         ├── WeightsMissing      weights_missing, names the command that mends it
+        ├── DeviceMissing       device_missing, a GPU was asked for
         ├── WorkerLost, JobTimeout, OutOfMemory, ChildFailed
         └── JobCancelled        raised inside a job by check_cancelled()
 """
@@ -154,11 +155,10 @@ class StorageFull(DermSynthError):
 
 
 class JobFailed(DermSynthError):
-    """A job ended without a result; ``retryable`` ones may be tried again by the engine."""
+    """A job ended without a result."""
 
     default_code = "job_failed"
     title = "Job failed"
-    retryable: ClassVar[bool] = False
 
 
 class LeakDetected(JobFailed):
@@ -195,7 +195,6 @@ class DeviceMissing(JobFailed):
 class WorkerLost(JobFailed):
     default_code = "worker_lost"
     title = "Worker lost"
-    retryable = True
 
 
 class JobTimeout(JobFailed):

@@ -37,8 +37,11 @@ async def docs() -> Response:
 
 @router.get("/openapi.json")
 async def document(request: Request) -> Response:
-    """The description of the API."""
-    return json_response(request.app.openapi())
+    """The description of the API; behind a proxy with the prefix that its paths have there."""
+    described = request.app.openapi()
+    if root := str(request.scope.get("root_path", "")).rstrip("/"):
+        described = {**described, "servers": [{"url": root}]}
+    return json_response(described)
 
 
 @router.get("/login")

@@ -6,6 +6,7 @@ const SLOW = 5000;
 const element = (id) => document.getElementById(id);
 const streams = new Map();
 let timer = 0;
+let due = Infinity;
 
 function headers() {
   const key = sessionStorage.getItem(KEY);
@@ -129,7 +130,8 @@ function replaceRows(id, rows) {
   }
 }
 
-// Each unfinished job has an event stream; an event brings the next refresh forward.
+// The newest unfinished job has an event stream; an event brings the next refresh forward. Only
+// one: a browser opens six connections to a server for all of its tabs together.
 async function follow(id) {
   const stop = new AbortController();
   streams.set(id, stop);
@@ -147,7 +149,7 @@ async function follow(id) {
 }
 
 function followUnfinished(jobs) {
-  const wanted = new Set(jobs.filter((job) => job.links.cancel).slice(0, 4).map((job) => job.id));
+  const wanted = new Set(jobs.filter((job) => job.links.cancel).slice(0, 1).map((job) => job.id));
   for (const [id, stop] of streams) if (!wanted.has(id)) stop.abort();
   for (const id of wanted) if (!streams.has(id)) follow(id);
   return wanted.size > 0;
@@ -164,12 +166,18 @@ function show(error) {
   return true;
 }
 
+// Only ever brings the next refresh forward: a steady stream of events must not put it off.
 function plan(milliseconds) {
+  const at = Date.now() + milliseconds;
+  if (at >= due) return;
   clearTimeout(timer);
+  due = at;
   timer = setTimeout(refresh, milliseconds);
 }
 
 async function refresh() {
+  clearTimeout(timer);
+  due = Infinity;
   try {
     const [jobs, datasets] = await Promise.all(
       ["v1/jobs?parent_id=none&limit=50", "v1/datasets?limit=50"].map(async (path) => (await call(path)).json()),

@@ -52,10 +52,3 @@ def free_port(preferred: int | None = None) -> int:
         if is_free(port):
             return port
     raise EmbeddedFailure(f"No free port between {FIRST} and {LAST} on {LOOPBACK}.")
-
-
-def is_listening(port: int) -> bool:
-    """Tell whether somebody accepts connections on this port of loopback."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((LOOPBACK, port)) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from functools import lru_cache
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from core.errors import WeightsMissing
 from core.features.contract import Weights
+from core.storage.blobs import sha256_of
 
 
 def find_weights(
@@ -53,5 +53,4 @@ def sha256_cached(path: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _sha256(path: str, *_state: int) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(Path(path))

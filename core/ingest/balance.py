@@ -6,9 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from core.jobs.context import ClassSummary
+from core.learning.splits import SPLITS
 from core.manifest import ImageRecord
-
-SPLITS = ("train", "val", "test")
 
 
 def summarise(records: Iterable[ImageRecord]) -> tuple[ClassSummary, ...]:

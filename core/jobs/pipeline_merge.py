@@ -9,6 +9,8 @@ from typing import Any
 
 from core.jobs.context import Artifact, ChildResult, JobContext
 from core.jobs.kinds.pipeline import PipelineParams, PipelineResult, step_params
+from core.learning.cohort import usable_real
+from core.learning.splits import components
 from core.manifest import canonical_json
 from core.plots.dataset import class_balance
 from core.plots.report import pipeline_report
@@ -56,14 +58,10 @@ def merge(
 
 
 def _dataset(ctx: JobContext, params: PipelineParams) -> dict[str, Any]:
-    """Return the real version with its number of groups; quarantined images do not count."""
-    records = [
-        r
-        for r in ctx.manifest(params.dataset_version_id)
-        if r.source == "real" and not r.quarantined
-    ]
+    """Return the real version with its independent groups; quarantined images do not count."""
+    records = usable_real(ctx.manifest(params.dataset_version_id))
     dataset = ctx.inputs.versions[params.dataset_version_id].model_dump(mode="json")
-    groups = {group for record in records for group in record.group_ids}
+    groups = set(components([record.group_ids for record in records]))
     return dataset | {"image_count": len(records), "groups": len(groups)}
 
 

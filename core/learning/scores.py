@@ -18,7 +18,6 @@ MIN_POSITIVES = 5
 ECE_BINS = 15
 
 DECISION_METRICS = ("balanced_accuracy", "accuracy", "macro_f1")
-RANKING_METRICS = ("macro_auroc", "macro_auprc", "ece")
 
 
 def confusion(labels: NDArray[Any], decisions: NDArray[Any], classes: int) -> NDArray[np.int64]:

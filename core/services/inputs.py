@@ -15,6 +15,7 @@ from core.db.repositories import jobs
 from core.errors import Conflict, FieldError, InvalidInput, NotFound
 from core.jobs.context import Inputs, ModelInput, UploadInput, VersionInput
 from core.jobs.spec import JobKind, Params, Reference, references
+from core.pointers import field_errors
 
 
 def upload_path(upload_id: str) -> Path:
@@ -31,18 +32,6 @@ def parse(kind: JobKind[Any, Any], raw: dict[str, Any]) -> Params:
             f"The parameters of {kind.name!r} are not valid", errors=field_errors(error)
         ) from None
     return params
-
-
-def field_errors(error: ValidationError) -> list[FieldError]:
-    """Return pydantic's errors as pointers and details, without echoing the input."""
-    return [
-        FieldError("".join(f"/{_escaped(part)}" for part in item["loc"]), item["msg"])
-        for item in error.errors(include_url=False, include_input=False, include_context=False)
-    ]
-
-
-def _escaped(part: int | str) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")
 
 
 def resolve(session: Session, tenant_id: str, params: Params) -> Inputs:

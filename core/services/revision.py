@@ -68,8 +68,9 @@ def change(
         raise InvalidInput(
             f"Nothing is to be changed; name {', '.join(_CHANGES)} or upload_id", code="no_changes"
         )
-    base = base_version(session, principal, dataset_id, wanted["base"])
+    # locked first: of two changes at once, the second starts from what the first made
     dataset = datasets.lock_dataset(session, principal, dataset_id)
+    base = base_version(session, principal, dataset_id, wanted["base"])
     store = BlobStore(get_settings().data_dir)
     records = read_manifest(store.find(base.manifest_blob))
     revised = revise(records, Changes(**{name: wanted[name] for name in _CHANGES}))

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from pathlib import Path
 
 from core.ids import new_id
 from core.storage.blobs import BlobStore, disk_errors
 
-SIZES = (64, 128, 256, 512)
 MEDIA_TYPE = "image/webp"
 QUALITY = 82
+_DECODING = threading.BoundedSemaphore(4)
+"""A large picture takes hundreds of MB while it is decoded; so many are at once."""
 
 
 def thumbnail(store: BlobStore, sha256: str, size: int) -> Path:
     """Return a WebP picture that fits ``size`` x ``size``; NotFound without the blob."""
     path = store.root / "thumbnails" / sha256[:2] / f"{sha256}_{size}.webp"
     if not path.is_file():
-        data = shrink(store.find(sha256), size)
+        with _DECODING:
+            data = shrink(store.find(sha256), size)
         with disk_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f".{path.name}.{os.getpid()}.{new_id('req')}")

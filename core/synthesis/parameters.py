@@ -8,23 +8,24 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.errors import FieldError, InvalidInput, UnknownName
+from core.pointers import pointer
 from core.synthesis.contract import GeneratorParams, GeneratorSpec
-from core.synthesis.planning import escaped
+
+POINTER = "/generator_params"
 
 
 def generator_params(
-    spec: GeneratorSpec,
-    raw: Mapping[str, Any],
-    classes: Mapping[str, int],
-    *,
-    pointer: str = "/generator_params",
+    spec: GeneratorSpec, raw: Mapping[str, Any], classes: Mapping[str, int]
 ) -> GeneratorParams:
-    """Return the validated parameters; InvalidInput for wrong fields and unknown classes."""
+    """Return the validated parameters; InvalidInput for wrong fields and unknown classes.
+
+    Pointers begin with ``/generator_params``.
+    """
     try:
         params = spec.params.model_validate(dict(raw))
     except ValidationError as error:
         found = [
-            FieldError(pointer + _place(item["loc"], raw), item["msg"])
+            FieldError(POINTER + _place(item["loc"], raw), item["msg"])
             for item in error.errors(include_url=False, include_context=False, include_input=False)
         ]
         raise InvalidInput(
@@ -33,13 +34,13 @@ def generator_params(
         ) from None
     for place, label in params.named_classes().items():
         if label not in classes:
-            raise UnknownName("class", label, classes, pointer + place)
+            raise UnknownName("class", label, classes, POINTER + place)
     return params
 
 
 def _place(location: Sequence[int | str], value: Any) -> str:
     """Follow pydantic's location through the value; names of union members are no part of it."""
-    tokens: list[str] = []
+    tokens: list[int | str] = []
     for depth, part in enumerate(location):
         if isinstance(value, Mapping):
             if part not in value and depth < len(location) - 1:
@@ -49,5 +50,5 @@ def _place(location: Sequence[int | str], value: Any) -> str:
             value = value[part] if part < len(value) else None
         else:
             continue
-        tokens.append(f"/{escaped(str(part))}")
-    return "".join(tokens)
+        tokens.append(part)
+    return pointer(tokens)

@@ -11,12 +11,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, zip_longest
 from statistics import median_high
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import FieldError, InvalidInput, UnknownName
 from core.manifest import canonical_json
+from core.pointers import escaped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,9 +44,7 @@ class Balance(BaseModel):
     )
 
 
-def balance_counts(
-    classes: Mapping[str, int], balance: Balance, *, pointer: str = "/balance"
-) -> dict[str, int]:
+def balance_counts(classes: Mapping[str, int], balance: Balance) -> dict[str, int]:
     """Return how many images to make for each class that needs some.
 
     ``classes`` are the numbers of usable real images. A class without any is left out, or, when
@@ -54,9 +53,9 @@ def balance_counts(
     """
     chosen = list(dict.fromkeys(balance.classes)) if balance.classes is not None else None
     for position, label in enumerate(chosen or ()):
-        _require_known(label, classes, f"{pointer}/classes/{position}")
+        _require_known(label, classes, f"/balance/classes/{position}")
         if not classes[label]:
-            raise _no_sources(label, f"{pointer}/classes/{position}")
+            raise _no_sources(label, f"/balance/classes/{position}")
     sizes = {label: count for label, count in classes.items() if count}
     target = _target(list(sizes.values()), balance.target)
     counts = {}
@@ -66,26 +65,19 @@ def balance_counts(
             missing = min(missing, math.floor(balance.max_per_real * sizes[label] + 1e-9))
         if missing:
             counts[label] = missing
-    return _bounded(counts, pointer)
+    return _bounded(counts, "/balance")
 
 
-def explicit_counts(
-    classes: Mapping[str, int], counts: Mapping[str, int], *, pointer: str = "/counts"
-) -> dict[str, int]:
+def explicit_counts(classes: Mapping[str, int], counts: Mapping[str, int]) -> dict[str, int]:
     """Check numbers given per class and return those above zero; errors as in balance_counts."""
     for label, count in counts.items():
-        here = f"{pointer}/{escaped(label)}"
+        here = f"/counts/{escaped(label)}"
         _require_known(label, classes, here)
         if count < 0:
             raise _invalid("A number of images cannot be negative", here, "invalid_input")
         if count and not classes[label]:
             raise _no_sources(label, here)
-    return _bounded({label: counts[label] for label in sorted(counts) if counts[label]}, pointer)
-
-
-def escaped(token: str) -> str:
-    """Return a key as one token of a JSON pointer (RFC 6901)."""
-    return token.replace("~", "~0").replace("/", "~1")
+    return _bounded({label: counts[label] for label in sorted(counts) if counts[label]}, "/counts")
 
 
 def key_digest(*key: int | str) -> bytes:
@@ -124,20 +116,15 @@ def take_random(sources: Sequence[Source], count: int, rng: np.random.Generator)
     return [sources[int(place)] for place in rng.integers(0, len(sources), count)]
 
 
-def plan_orders(
-    chosen: Mapping[str, Sequence[Source]],
-    seed: int,
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
-) -> list[Order]:
+def plan_orders(chosen: Mapping[str, Sequence[Source]], seed: int) -> list[Order]:
     """Turn the main source of every image into orders, class after class in order of names.
 
-    ``settings`` by label are copied into each order, beside ``position``: its place in its class.
+    Their settings hold ``position``, the place in the class.
     """
     from core.synthesis.contract import Order
 
     orders: list[Order] = []
     for label in sorted(chosen):
-        common = dict((settings or {}).get(label, {}))
         for position, source in enumerate(chosen[label]):
             orders.append(
                 Order(
@@ -145,7 +132,7 @@ def plan_orders(
                     label=label,
                     parents=(source,),
                     seed=order_seed(seed, label, position),
-                    settings=common | {"position": position},
+                    settings={"position": position},
                 )
             )
     return orders

@@ -5,14 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image as Picture
+from sqlalchemy import text
 
+from core.db.repositories.datasets import lock_dataset
 from core.ids import new_id
 from tests.api.world import World, png
+
+WAITING = text(
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 
 
 def test_a_version_has_the_fields_of_the_contract(world: World, api: httpx.Client) -> None:
@@ -164,6 +173,30 @@ def test_changes_make_a_new_version(world: World, api: httpx.Client) -> None:
     assert old["image_count"] == 6
     released = api.post(f"/v1/datasets/{draft.dataset_id}/versions", json={"release": [ids[2]]})
     assert released.json()["parents"] == [made["id"]]
+
+
+def waiting(world: World) -> int:
+    """Count who waits for a lock; a session sees one state of the activity only."""
+    with world.sessions() as session:
+        return int(session.execute(WAITING).scalar_one())
+
+
+def test_changes_at_once_do_not_undo_each_other(world: World, api: httpx.Client) -> None:
+    records = [world.record(n) for n in range(6)]
+    draft = world.version(records)
+    path = f"/v1/datasets/{draft.dataset_id}/versions"
+    ids = {records[0].image_id, records[1].image_id}
+    with ThreadPoolExecutor(2) as pool:
+        with world.sessions.begin() as session:
+            lock_dataset(session, world.principal(), draft.dataset_id)
+            made = [pool.submit(api.post, path, json={"quarantine": [one]}) for one in ids]
+            while waiting(world) < 2 and not any(one.done() for one in made):
+                time.sleep(0.02)
+        assert [one.result().status_code for one in made] == [201, 201]
+    newest = api.get(path).json()["items"][0]
+    assert newest["number"] == 3
+    shown = api.get(f"/v1/dataset-versions/{newest['id']}/images?quarantined=true").json()["items"]
+    assert {image["id"] for image in shown} == ids
 
 
 @pytest.mark.parametrize(

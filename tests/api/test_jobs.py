@@ -217,6 +217,8 @@ def test_logs_with_ranges(world: World, api: httpx.Client) -> None:
     assert part.headers["content-range"] == "bytes 4-9/10"
     assert api.get(path, headers={"Range": "bytes=-3"}).text == "789"
     assert api.get(path, headers={"Range": "bytes=2-3"}).text == "23"
+    backwards = api.get(path, headers={"Range": "bytes=3-2"})
+    assert (backwards.status_code, backwards.text) == (200, "0123456789")
     beyond = api.get(path, headers={"Range": "bytes=10-"})
     assert (beyond.status_code, beyond.json()["code"]) == (416, "range_not_satisfiable")
 
@@ -237,3 +239,26 @@ def test_artifacts_are_downloads(world: World, api: httpx.Client) -> None:
     bad = api.get(artifact["content_url"], headers={"Range": "bytes=99-"})
     assert (bad.status_code, bad.json()["status"]) == (416, 416)
     assert api.get(artifact["content_url"], headers={"Range": "nonsense"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("same", "wanted", "status"),
+    [
+        (True, "bytes=1-3", 206),
+        (False, "bytes=1-3", 200),
+        (True, "nonsense=1-3", 200),
+        (True, "bytes=99-", 416),
+        (False, "bytes=99-", 200),
+    ],
+)
+def test_if_range(world: World, api: httpx.Client, same: bool, wanted: str, status: int) -> None:
+    job_id = str(submit(api)["id"])
+    world.finish(job_id, make=lambda run: run.artifact("a.txt", b"0123456789", "text/plain"))
+    artifact = api.get(f"/v1/jobs/{job_id}").json()["artifacts"][0]
+    tag = f'"{artifact["sha256"] if same else "0" * 64}"'
+    answer = api.get(artifact["content_url"], headers={"Range": wanted, "If-Range": tag})
+    assert answer.status_code == status
+    if status == 416:
+        assert answer.json()["code"] == "range_not_satisfiable"
+    else:
+        assert answer.text == ("123" if status == 206 else "0123456789")

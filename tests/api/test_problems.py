@@ -204,6 +204,25 @@ def test_json_under_another_name_is_415(api: httpx.Client) -> None:
     check_problem(answer, 415, "unsupported_media_type")
 
 
+def test_an_upload_to_a_json_route_is_refused_unread(world: World) -> None:
+    """Uploads may be long: a route that holds its body in memory must not wait for one."""
+    place = urlsplit(world.url)
+    head = (
+        f"POST /v1/jobs/sleep HTTP/1.1\r\nHost: {place.netloc}\r\n"
+        f"Authorization: Bearer {world.key()}\r\nContent-Length: 3000000\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    )
+    with socket.create_connection((str(place.hostname), int(place.port or 0)), 10) as connection:
+        connection.sendall(head.encode())
+        assert b" 415 " in connection.recv(4000).split(b"\r\n")[0]
+
+
+def test_a_long_body_is_checked_like_a_short_one(api: httpx.Client) -> None:
+    raw = b'{"x": "' + b"a" * 100_000 + b'", "y": NaN}'
+    answer = api.post("/v1/jobs/sleep", content=raw, headers={"Content-Type": "application/json"})
+    check_problem(answer, 422, "invalid_json")
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import threading
 from typing import Any
@@ -225,6 +226,19 @@ def test_docs_need_no_internet(anonymous: httpx.Client) -> None:
         assert anonymous.get(path).status_code == 200
     assert anonymous.get("/openapi.json").json()["info"]["title"] == "DermSynth3D"
     assert anonymous.get("/static/../main.py").status_code == 404
+
+
+def test_docs_behind_a_proxy_call_its_prefix(service: World) -> None:
+    from api.main import create_app
+
+    async def described(root_path: str) -> dict[str, Any]:
+        transport = httpx.ASGITransport(create_app(), root_path=root_path)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            answer: dict[str, Any] = (await client.get(f"{root_path}/openapi.json")).json()
+            return answer
+
+    assert asyncio.run(described("/derm"))["servers"] == [{"url": "/derm"}]
+    assert "servers" not in asyncio.run(described(""))
 
 
 def test_a_login_link_works_once(world: World) -> None:

@@ -16,13 +16,14 @@ from core.features.contract import BACKBONES, Backbone, Weights, backbone
 from core.features.extract import FeatureItem, features
 from core.features.network import Network, has_bf16
 from core.ids import new_id
+from core.ingest.images import decode
 from core.ingest.intake import IntakeOptions, ingest
 from core.jobs.context import Inputs
 from core.jobs.runtime import JobRuntime, JobTask
 from core.storage.blobs import stage
 from core.synthesis.contract import GENERATORS
 from core.synthesis.procedural import write_dataset
-from core.synthesis.production import produce, usable_sources
+from core.synthesis.production import PixelCache, produce, usable_sources
 from tests.bench.measure import Row, alternating, ratio_row
 
 IMAGES = 320
@@ -107,10 +108,7 @@ class Bench:
         orders = generator.instance.plan(params, sources, counts, 0)
         out = self.folder / "augmented"
 
-        def load(source: object) -> np.ndarray:
-            from core.ingest.images import decode
-
-            return decode(self.runtime.blob(source.sha256))  # type: ignore[attr-defined]
+        load = PixelCache(lambda sha256: decode(self.runtime.blob(sha256)), size=THREADS + 2)
 
         def ours() -> None:
             shutil.rmtree(out, ignore_errors=True)

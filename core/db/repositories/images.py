@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import Cursor
 from psycopg.types.json import Jsonb
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core.db.models import DatasetVersion, Image
@@ -69,13 +69,3 @@ def newest(session: Session, principal: Principal, image_id: str) -> Image:
     if row is None:
         raise NotFound(f"There is no image {image_id}", code="image_not_found")
     return row
-
-
-def blob_is_visible(session: Session, principal: Principal, sha256: str) -> bool:
-    """Tell whether one of the principal's images has these bytes."""
-    found = session.scalar(
-        select(Image.image_id)
-        .where(Image.tenant_id == principal.tenant_id, Image.sha256 == sha256)
-        .limit(1)
-    )
-    return found is not None

@@ -18,6 +18,7 @@ from core.jobs.spec import (
     invalid,
     job_kind,
 )
+from core.pointers import invalid_fields
 from core.synthesis.planning import Balance, Count
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def classifiers(params: ExperimentParams) -> dict[str, dict[str, Any]]:
     try:
         own = entry.params.model_validate(params.classifier_params)
     except ValidationError as error:
-        raise _at("/classifier_params", error) from error
+        raise invalid_fields(error, "/classifier_params") from error
     chosen = {params.classifier: own.model_dump(mode="json")}
     for index, name in enumerate(params.other_classifiers):
         other = CLASSIFIERS.get(name, f"/other_classifiers/{index}")
@@ -202,15 +203,6 @@ def _check_synthesis(params: ExperimentParams, inputs: Inputs) -> None:
                 FieldError(f"/synthesis{e.pointer}", e.detail) for e in error.errors
             )
             raise
-
-
-def _at(pointer: str, error: ValidationError) -> InvalidInput:
-    """Return pydantic's errors as ours, below the field that they are about."""
-    found = [
-        FieldError("/".join([pointer, *(str(part) for part in e["loc"])]), e["msg"])
-        for e in error.errors()
-    ]
-    return InvalidInput(f"{found[0].pointer}: {found[0].detail}", errors=found)
 
 
 def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
@@ -18,6 +18,9 @@ from core.jobs.spec import (
     invalid,
     job_kind,
 )
+
+if TYPE_CHECKING:
+    from core.ingest.intake import IntakeOptions
 
 LayoutName = Literal[
     "auto", "imagefolder", "csv", "ham10000", "isic", "derm7pt", "fitzpatrick17k", "masks"
@@ -99,24 +102,12 @@ def import_(ctx: JobContext, params: ImportParams) -> ImportResult:
     from pathlib import Path
 
     from core.ingest.append import append
-    from core.ingest.archive import ArchiveLimits
     from core.ingest.images import decode
-    from core.ingest.intake import IntakeOptions, ingest
+    from core.ingest.intake import ingest
     from core.ingest.rejects import as_csv, as_json_lines
 
     upload = ctx.inputs.uploads[params.upload_id]
-    options = IntakeOptions(
-        layout=params.layout,
-        label_column=params.label_column,
-        group_column=params.group_column,
-        seed=params.seed,
-        limits=ArchiveLimits(
-            files=ctx.limits.archive_files,
-            total_bytes=ctx.limits.archive_bytes,
-            ratio=ctx.limits.archive_ratio,
-        ),
-        max_pixels=ctx.limits.image_pixels,
-    )
+    options = _options(ctx, params)
     intake = ingest(Path(upload.path), options, ctx.put, ctx.progress, ctx.threads)
     accepted = len(intake.records)
     previous = ctx.inputs.versions[params.append_to] if params.append_to else None
@@ -155,6 +146,24 @@ def import_(ctx: JobContext, params: ImportParams) -> ImportResult:
         rejected=len(intake.rejects),
         annotations=int(intake.info.get("annotation_files", 0)),
         warnings=list(intake.warnings),
+    )
+
+
+def _options(ctx: JobContext, params: ImportParams) -> IntakeOptions:
+    from core.ingest.archive import ArchiveLimits
+    from core.ingest.intake import IntakeOptions
+
+    return IntakeOptions(
+        layout=params.layout,
+        label_column=params.label_column,
+        group_column=params.group_column,
+        seed=params.seed,
+        limits=ArchiveLimits(
+            files=ctx.limits.archive_files,
+            total_bytes=ctx.limits.archive_bytes,
+            ratio=ctx.limits.archive_ratio,
+        ),
+        max_pixels=ctx.limits.image_pixels,
     )
 
 

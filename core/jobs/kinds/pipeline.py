@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.errors import FieldError, InvalidInput
 from core.jobs.context import Children, ChildSpec, ClassSummary, Inputs, JobContext, VersionInput
 from core.jobs.spec import JOB_KINDS, Cost, Params, Result, Seed, VersionId, invalid, job_kind
+from core.pointers import invalid_fields
 from core.synthesis.planning import Balance, Count
 
 PLACEHOLDER = "dsv_" + "0" * 26
@@ -170,11 +171,7 @@ def _validated(step: str, values: dict[str, Any]) -> Params:
     try:
         model: Params = kind.params.model_validate(values)
     except ValidationError as error:
-        found = [
-            FieldError("/" + "/".join(str(part) for part in e["loc"]), e["msg"])
-            for e in error.errors()
-        ]
-        raise InvalidInput(f"{found[0].pointer}: {found[0].detail}", errors=found) from error
+        raise invalid_fields(error) from error
     return model
 
 

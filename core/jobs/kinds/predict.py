@@ -100,11 +100,13 @@ def _take_in(
 
     stored: dict[int, str] = {}
     errors: dict[int, dict[str, str]] = {}
-    with pillow_limits():
+    most = ctx.limits.image_pixels
+    with pillow_limits(most):
         for place, image in enumerate(images):
             ctx.progress("reading", place, len(images))
             try:
-                stored[place] = ctx.put(prepare(ctx.blob(image.sha256).read_bytes()).data)
+                data = ctx.blob(image.sha256).read_bytes()
+                stored[place] = ctx.put(prepare(data, max_pixels=most).data)
             except Rejected as reject:
                 errors[place] = {"code": reject.code, "detail": reject.detail}
             except NotFound:

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from core.errors import FieldError, InvalidInput
 from core.jobs.context import Inputs, JobContext
 from core.jobs.spec import Cost, Params, Result, Seed, VersionId, invalid, job_kind
+from core.pointers import invalid_fields
 
 
 class TrainParams(Params):
@@ -74,11 +74,7 @@ def classifier_params(params: TrainParams) -> dict[str, Any]:
     try:
         return entry.params.model_validate(params.classifier_params).model_dump(mode="json")
     except ValidationError as error:
-        found = [
-            FieldError("/".join(["/classifier_params", *map(str, e["loc"])]), e["msg"])
-            for e in error.errors()
-        ]
-        raise InvalidInput(f"{found[0].pointer}: {found[0].detail}", errors=found) from error
+        raise invalid_fields(error, "/classifier_params") from error
 
 
 def estimate(_params: TrainParams, inputs: Inputs) -> Cost:

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from core.errors import FieldError, InvalidInput
 from core.manifest import Modality
+from core.pointers import escaped
 from core.synthesis.contract import (
     GeneratorParams,
     LoadPixels,
@@ -19,7 +20,6 @@ from core.synthesis.contract import (
 )
 from core.synthesis.planning import (
     by_class,
-    escaped,
     plan_orders,
     plan_rng,
     take_random,

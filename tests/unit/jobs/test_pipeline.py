@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,9 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> InlineRunner:
 
 @pytest.fixture(scope="module")
 def outcome(runner: InlineRunner) -> InlineOutcome:
-    real = runner.version(
-        real_images(runner, COUNTS), dataset_name="<script>alert(1)</script> & co"
-    )
+    first, *others = real_images(runner, COUNTS)
+    tied = replace(first, group_ids=(*first.group_ids, "a second name of the same group"))
+    real = runner.version([tied, *others], dataset_name="<script>alert(1)</script> & co")
     return runner.run("pipeline", {"dataset_version_id": real, "experiment": QUICK, "seed": 7})
 
 
@@ -116,6 +117,12 @@ def test_report_is_whole_and_asks_nothing_of_the_network(outcome: InlineOutcome)
     assert all(source.startswith("data:image/") for source in sources)
     assert "legacy_protocol" in page
     assert "efficientnet_lite0" in page
+
+
+def test_a_group_with_two_names_counts_once(outcome: InlineOutcome) -> None:
+    page = outcome.artifacts["report.html"].read_text()
+    groups = sum(COUNTS.values()) // 2  # two images each
+    assert f"<b>{groups}</b><span>independent groups</span>" in page
 
 
 def test_small_classes_end_well_and_say_so(outcome: InlineOutcome) -> None:

@@ -9,6 +9,8 @@ import pytest
 from core.errors import JobFailed
 from core.features import extract
 from core.features.extract import FeatureTable
+from core.jobs.context import Limits
+from core.jobs.runtime import JobRuntime
 from tests.unit.jobs import learning_stack
 from tests.unit.jobs.inline import InlineRunner
 from tests.unit.jobs.learning_stack import install, real_images, square
@@ -63,6 +65,17 @@ def test_bad_images_have_errors_and_do_not_spoil_the_others(runner: InlineRunner
         assert rows[name]["probabilities"] is None
     assert rows["good.png"]["error"] is None
     assert rows["good.png"]["probabilities"] == rows["twin.png"]["probabilities"]
+
+
+def test_the_operators_limit_of_pixels_is_kept(
+    runner: InlineRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = trained(runner)
+    limits = Limits(image_pixels=100)
+    monkeypatch.setattr(JobRuntime, "limits", property(lambda _: limits))
+    images = [{"filename": "a.png", "sha256": runner.blob(square("mole", 1))}]
+    row = runner.run("predict", {"model_id": model, "images": images}).result["predictions"][0]
+    assert row["error"]["code"] == "too_many_pixels"
 
 
 def test_other_weights_than_at_training_are_refused(

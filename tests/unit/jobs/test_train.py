@@ -121,6 +121,7 @@ def test_too_little_data_is_refused(
         ({"classifier": "svm"}, "/classifier"),
         ({"backbone": "resnet"}, "/backbone"),
         ({"classifier_params": {"trees": 3}}, "/classifier_params/trees"),
+        ({"classifier_params": {"a/b": 3}}, "/classifier_params/a~1b"),
     ],
 )
 def test_unknown_names_are_refused(
