@@ -1,4 +1,4 @@
-"""The real application behind a real socket, one a test process."""
+"""The real application behind a real socket, one a module: its settings hold nowhere else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import uvicorn
 from tests.api.world import World
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def service(
     fresh_database: str, broker_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:

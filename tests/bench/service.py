@@ -128,7 +128,7 @@ class Service:
         body = {
             "dataset_version_id": version,
             "sources": "all",
-            "counts": {"melanoma": SYNTHETIC},
+            "counts": {"mel": SYNTHETIC},
             "generator_params": {"policy": "default"},
         }
         start = time.perf_counter()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import zipfile
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -70,7 +69,7 @@ class World:
         real = {"dataset_version_id": self.real}
         return {
             "import": {"upload_id": self.upload, "name": "tiny"},
-            "synthesize": {**real, "counts": {"melanoma": 70}, "sources": "all", "seed": 7},
+            "synthesize": {**real, "counts": {"mel": 70}, "sources": "all", "seed": 7},
             "extract_features": {
                 "dataset_version_ids": [self.real, self.synthetic],
                 "dihedral": [0, 1, 2],  # more images than one shard takes
@@ -89,7 +88,7 @@ class World:
             "project": {"dataset_version_ids": [self.real, self.synthetic]},
             "pipeline": {
                 **real,
-                "synthesize": {"counts": {"melanoma": 10}},
+                "synthesize": {"counts": {"mel": 10}},
                 "experiment": TINY_EXPERIMENT,
             },
             "export": {"dataset_version_ids": [self.real], "format": "csv"},
@@ -109,7 +108,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(shared_stack: Harness, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(shared_stack: Harness, tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("tiny")
     write_dataset(folder / "tiny", seed=3, images=60, size=64)
     archive = folder / "tiny.zip"
@@ -117,10 +116,6 @@ def world(shared_stack: Harness, tmp_path_factory: pytest.TempPathFactory) -> It
         for path in sorted((folder / "tiny").rglob("*")):
             file.write(path, path.relative_to(folder))
     made = World(shared_stack, archive)
-    os.environ["DERMSYNTH_DATA_DIR"] = str(shared_stack.folder)
-    from core.config import get_settings
-
-    get_settings.cache_clear()
     made.upload = made.add_upload()
     imported = made.run("import")
     assert imported.result is not None
@@ -128,9 +123,7 @@ def world(shared_stack: Harness, tmp_path_factory: pytest.TempPathFactory) -> It
     made.synthetic = str((made.run("synthesize").result or {})["dataset_version_id"])
     made.model = str((made.run("train").result or {})["model_id"])
     made.picture = BlobStore(shared_stack.folder).add(next(folder.rglob("*.jpg")).read_bytes())
-    yield made
-    del os.environ["DERMSYNTH_DATA_DIR"]
-    get_settings.cache_clear()
+    return made
 
 
 @pytest.mark.parametrize("kind", PUBLIC)
@@ -189,7 +182,7 @@ def test_the_same_seed_gives_the_same_manifest_in_every_run(world: World) -> Non
     results = [world.run("synthesize").result for _ in range(2)]
     hashes = {str((result or {})["manifest_sha256"]) for result in results}
     assert len(hashes) == 1
-    assert world.params("synthesize")["counts"]["melanoma"] > 64, "more than one shard"
+    assert world.params("synthesize")["counts"]["mel"] > 64, "more than one shard"
 
 
 def test_every_internal_kind_is_run_by_a_public_one(world: World) -> None:

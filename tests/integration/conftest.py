@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+from core.config import get_settings
 from core.db.migrate import upgrade
+from core.services.hints import producer
 from tests.integration.harness import Harness, harness
 
 
@@ -46,8 +48,19 @@ def _stack(broker: str, folder: Path) -> Iterator[Harness]:
     import redis
 
     redis.Redis.from_url(broker).flushdb()
-    with fresh_database() as url, harness(url, broker, folder) as made:
-        yield made
+    with pytest.MonkeyPatch.context() as patch, fresh_database() as url:
+        patch.setenv("REDIS_URL", broker)
+        patch.setenv("DERMSYNTH_DATA_DIR", str(folder))
+        _forget_settings()
+        with harness(url, broker, folder) as made:
+            yield made
+    _forget_settings()
+
+
+def _forget_settings() -> None:
+    """Have this process read its settings anew, and send its hints where they say."""
+    get_settings.cache_clear()
+    producer.cache_clear()
 
 
 @pytest.fixture
