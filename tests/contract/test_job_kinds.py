@@ -7,116 +7,31 @@ from __future__ import annotations
 
 import os
 import signal
-import zipfile
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from core.db.models import Job, Upload
-from core.db.repositories.jobs import NOW, database_now
-from core.ids import new_id
+from core.db.models import Job
 from core.jobs.spec import JOB_KINDS
+from core.manifest import read_manifest
 from core.services.inputs import upload_path
 from core.storage.blobs import BlobStore
 from core.synthesis.procedural import write_dataset
+from tests.contract.world import TINY_EXPERIMENT, World, zipped
 from tests.integration.harness import Harness, command_of, descendants, eventually
 
 PUBLIC = [name for name, kind in JOB_KINDS if kind.public]
 CHILD_KINDS = [name for name, kind in JOB_KINDS if not kind.public]
-TINY_EXPERIMENT = {
-    "arms": ["real", "class_weight", "oversample", "augment", "combined"],
-    "folds": 2,
-    "repeats": 1,
-    "bootstrap": 200,
-    "legacy_protocol": False,
-}
-
-
-@dataclass
-class World:
-    """A stack with a worker and one of everything that a job can refer to."""
-
-    stack: Harness
-    archive: Path
-    upload: str = ""
-    real: str = ""
-    synthetic: str = ""
-    model: str = ""
-    picture: str = ""
-
-    def add_upload(self) -> str:
-        upload_id = new_id("upl")
-        size = self.archive.stat().st_size
-        with self.stack.sessions.begin() as session:
-            session.add(
-                Upload(
-                    id=upload_id, tenant_id=self.stack.principal.tenant_id, filename="tiny.zip",
-                    length=size, received=size, completed_at=NOW,
-                    expires_at=database_now(session) + timedelta(hours=1),
-                )
-            )  # fmt: skip
-        path = self.stack.folder / "uploads" / upload_id
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(self.archive.read_bytes())
-        return upload_id
-
-    def params(self, kind: str) -> dict[str, Any]:
-        """Return the parameters of a tiny run; KeyError for a kind that has none."""
-        real = {"dataset_version_id": self.real}
-        return {
-            "import": {"upload_id": self.upload, "name": "tiny"},
-            "synthesize": {**real, "counts": {"mel": 70}, "sources": "all", "seed": 7},
-            "extract_features": {
-                "dataset_version_ids": [self.real, self.synthetic],
-                "dihedral": [0, 1, 2],  # more images than one shard takes
-            },
-            "train": {"dataset_version_ids": [self.real]},
-            "predict": {
-                "model_id": self.model,
-                "images": [{"filename": "a.jpg", "sha256": self.picture}],
-            },
-            "experiment": {
-                **real,
-                "synthetic_version_ids": [self.synthetic],
-                **TINY_EXPERIMENT,
-            },
-            "evaluate": {**real, "synthetic_version_id": self.synthetic},
-            "project": {"dataset_version_ids": [self.real, self.synthetic]},
-            "pipeline": {
-                **real,
-                "synthesize": {"counts": {"mel": 10}},
-                "experiment": TINY_EXPERIMENT,
-            },
-            "export": {"dataset_version_ids": [self.real], "format": "csv"},
-            "noop": {},
-            "sleep": {"seconds": 1.0},
-            "crash": {"how": "signal", "until_claim": 2},
-        }[kind]
-
-    def run(self, kind: str) -> Job:
-        job = self.stack.wait(self.stack.submit(kind, **self.params(kind)))
-        assert job.status == "succeeded", (kind, job.error, self.log(job.id))
-        return job
-
-    def log(self, job_id: str) -> str:
-        path = BlobStore(self.stack.folder).log(job_id)
-        return path.read_text()[-3000:] if path.exists() else "no log"
 
 
 @pytest.fixture(scope="module")
 def world(shared_stack: Harness, tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("tiny")
     write_dataset(folder / "tiny", seed=3, images=60, size=64)
-    archive = folder / "tiny.zip"
-    with zipfile.ZipFile(archive, "w") as file:
-        for path in sorted((folder / "tiny").rglob("*")):
-            file.write(path, path.relative_to(folder))
-    made = World(shared_stack, archive)
-    made.upload = made.add_upload()
+    made = World(shared_stack)
+    made.upload = made.add_upload(zipped(folder / "tiny", folder / "tiny.zip"))
     imported = made.run("import")
     assert imported.result is not None
     made.real = imported.result["dataset_version_id"]
@@ -187,9 +102,25 @@ def test_the_same_seed_gives_the_same_manifest_in_every_run(world: World) -> Non
 
 def test_every_internal_kind_is_run_by_a_public_one(world: World) -> None:
     with world.stack.sessions() as session:
-        seen = {kind for (kind,) in session.query(Job.kind).distinct()}
+        seen = set(session.scalars(select(Job.kind).distinct()))
     assert set(CHILD_KINDS) <= seen
 
 
 def test_uploads_are_kept_where_the_service_looks_for_them(world: World) -> None:
     assert upload_path(world.upload).is_file()
+
+
+def test_the_pipeline_suits_other_modalities_and_class_names(world: World, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "films", seed=1, images=60, size=64, modality="grey")
+    imported = world.import_(zipped(tmp_path / "films", tmp_path / "films.zip"))
+    assert imported.status == "succeeded", imported.error
+    assert imported.result is not None
+    version = imported.result["dataset_version_id"]
+    job = world.run("pipeline", dataset_version_id=version, experiment=TINY_EXPERIMENT)
+    assert job.result is not None
+    assert {row["arm"] for row in job.result["table"]} == set(TINY_EXPERIMENT["arms"])
+    made = next(c for c in world.stack.children(job.id) if c.kind == "synthesize")
+    files = {a.name: a.sha256 for a in world.stack.artifacts(made.id)}
+    records = read_manifest(BlobStore(world.stack.folder).find(files["manifest.parquet"]))
+    assert {record.modality for record in records} == {"grey"}
+    assert {record.label for record in records} <= {"fracture", "no finding", "nodule"}
