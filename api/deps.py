@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from api.json_body import read_json
 from core.config import get_settings
-from core.db.session import sessions
+from core.db.session import reads
 from core.errors import Forbidden, Unauthorized
 from core.services.keys import authenticate_cookie, authenticate_key
 from core.services.principal import Principal
@@ -84,14 +84,14 @@ def _authenticate(request: Request) -> Principal:
         scheme, _, secret = header.partition(" ")
         if scheme.lower() != "bearer" or not secret:
             raise Unauthorized("Send the key as: Authorization: Bearer dsk_…", code="invalid_key")
-        with sessions().begin() as session:
+        with reads()() as session:
             return authenticate_key(session, secret.strip())
     cookie = request.cookies.get(COOKIE)
     if cookie is None or not get_settings().cookie_login:
         raise Unauthorized("Send a key: Authorization: Bearer dsk_…", code="missing_key")
     if request.method not in _SAFE and not same_origin(request):
         raise Forbidden("This request comes from another site", code="cross_site")
-    with sessions().begin() as session:
+    with reads()() as session:
         return authenticate_cookie(session, cookie)
 
 

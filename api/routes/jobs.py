@@ -28,7 +28,7 @@ from core.db.models import Job
 from core.db.repositories import job_queries, jobs
 from core.db.repositories.access import owned
 from core.db.repositories.job_queries import JobFilter
-from core.db.session import sessions
+from core.db.session import reads, sessions
 from core.errors import Conflict, InvalidInput, NotFound
 from core.jobs.spec import JOB_KINDS, JobKind
 from core.jobs.states import TERMINAL, JobStatus
@@ -178,7 +178,7 @@ def list_jobs(
 @router.get("/{job_id}", operation_id="jobs_get", response_model=schemas.Job)
 def get_job(request: Request, principal: JobsRead, job_id: JobId) -> Response:
     """Return a job."""
-    with sessions()() as session:
+    with reads()() as session:
         job = owned(session, principal, Job, job_id, "job")
         return tagged(request, linked(job_view.view(session, job)))
 

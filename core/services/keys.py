@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.config import get_settings
 from core.db.models import ApiKey, BrowserSession, Tenant
-from core.db.repositories.jobs import database_now
+from core.db.repositories.jobs import NOW, database_now
 from core.errors import InvalidInput, Unauthorized
 from core.ids import new_id
 from core.services.principal import SCOPES, Principal
@@ -114,12 +114,13 @@ def create_key(
 
 def authenticate_key(session: Session, secret: str) -> Principal:
     """Return whose key this is; Unauthorized when unknown, expired or revoked."""
-    row = None
+    found = None
     if looks_like_key(secret):
-        row = session.scalar(select(ApiKey).where(ApiKey.hash == digest(secret)))
-    if row is None:
+        statement = select(ApiKey, NOW).where(ApiKey.hash == digest(secret))
+        found = session.execute(statement).first()
+    if found is None:
         raise Unauthorized("The API key is not known", code="invalid_key")
-    now = database_now(session)
+    row, now = found
     if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
         raise Unauthorized("The API key has expired or was revoked", code="key_expired")
     if row.last_used_at is None or now - row.last_used_at > _USED_EVERY:
