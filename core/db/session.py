@@ -11,12 +11,15 @@ from core.config import get_settings
 
 
 def make_engine(url: str, *, pool_size: int = 10) -> Engine:
-    """Return an engine whose sessions run on UTC and never wait for ever."""
+    """Return an engine whose sessions run on UTC and never wait for ever.
+
+    Connections are not tried before use: after a restart of the database the first request of each
+    process is answered 503 and may be repeated, and every other request saves a round trip.
+    """
     return create_engine(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_pre_ping=True,
         pool_timeout=10,
         connect_args={
             "connect_timeout": 5,
