@@ -292,7 +292,7 @@ def test_a_database_that_is_away_is_503(api: httpx.Client, monkeypatch: pytest.M
     from core.db.session import make_engine
 
     away = make_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
-    monkeypatch.setattr("api.deps.sessions", lambda: sessionmaker(away))
+    monkeypatch.setattr("api.deps.reads", lambda: sessionmaker(away))
     answer = api.get("/v1/jobs")
     check_problem(answer, 503, "database_unavailable")
     assert int(answer.headers["retry-after"]) >= 1

@@ -20,7 +20,7 @@ from tests.integration.harness import Harness, eventually
 
 NOOPS = 60
 READS_PER_SECOND, READ_SECONDS, READERS = 100, 10, 4
-SYNTHETIC = 1200
+SYNTHETIC = 4000
 
 
 class Service:
