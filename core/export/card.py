@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from core.export.bundle import Entry
 from core.export.licences import Licence, Purpose
@@ -21,6 +23,10 @@ class Origin:
     manifest_sha256: str
     licence: str
     group_basis: str
+    created: str = ""
+    """ISO time."""
+    generator: dict[str, Any] | None = None
+    """Name, version and parameters of what made a synthetic version."""
 
 
 def dataset_card(
@@ -28,8 +34,12 @@ def dataset_card(
     images: Sequence[Entry],
     licences: Sequence[Licence],
     purpose: Purpose,
+    files: Sequence[str],
 ) -> str:
-    """Return README.md of the archive; names are shown literally, never as markup."""
+    """Return README.md of the archive; names are shown literally, never as markup.
+
+    files: what lies in the archive, a line each.
+    """
     sources = Counter(entry.record.source for entry in images)
     parts = [
         f"# {' + '.join(literal(o.name) for o in origins)}",
@@ -39,11 +49,8 @@ def dataset_card(
         "## Licences\n\n" + _licences(licences, purpose),
         "## Where it comes from\n\n" + "\n".join(_origin(o) for o in origins),
         "## Files\n\n"
-        "- `images/`: the stored bytes, unchanged.\n"
-        "- `metadata.csv`: one row an image: label, split, source (real or synthetic), groups, "
-        "hashes, parents and provenance of synthetic images. Folder names are made safe for file "
-        "systems; the column `label` has the original.\n"
-        "- `SHA256SUMS`: check with `sha256sum -c SHA256SUMS`.\n\n"
+        + "".join(f"- {line}\n" for line in files)
+        + "- `SHA256SUMS`: check with `sha256sum -c SHA256SUMS`.\n\n"
         "Images that share a group (patient, lesion, near-duplicate, or a synthetic image and its "
         "parents) must stay on one side of any split: use the column `group_ids`. Quarantined "
         "images are not in this archive.",
@@ -89,9 +96,13 @@ def _licences(licences: Sequence[Licence], purpose: Purpose) -> str:
 
 
 def _origin(origin: Origin) -> str:
+    made = ""
+    if origin.generator:
+        settings = json.dumps(origin.generator, sort_keys=True, ensure_ascii=False)
+        made = f", made with {literal(settings)}"
     return (
         f"- {literal(origin.name)}: {origin.kind} images, version `{origin.version_id}`, licence "
-        f"{literal(origin.licence) or 'unknown'}, groups by {literal(origin.group_basis)}, "
+        f"{literal(origin.licence) or 'unknown'}, groups by {literal(origin.group_basis)}{made}, "
         f"manifest sha256 `{origin.manifest_sha256}`"
     )
 

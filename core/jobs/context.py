@@ -47,6 +47,8 @@ class VersionInput(_Frozen):
     licence: str
     group_basis: str
     generator: dict[str, Any] | None = None
+    created_at: str = ""
+    """ISO time at which it was published."""
 
 
 class ModelInput(_Frozen):

@@ -73,6 +73,7 @@ def _version(session: Session, tenant_id: str, reference: Reference) -> VersionI
         licence=version.licence,
         group_basis=version.info.get("group_basis", "image"),
         generator=version.info.get("generator"),
+        created_at=version.created_at.isoformat(),
     )
 
 

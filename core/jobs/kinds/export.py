@@ -30,8 +30,10 @@ class ExportParams(Params):
     )
 
     dataset_version_ids: list[VersionId] = Field(min_length=1, max_length=100)
-    format: Literal["imagefolder", "csv"] = Field(
-        "imagefolder", description="imagefolder: a folder a class; csv: one folder and a table."
+    format: Literal["imagefolder", "csv", "coco", "hf", "croissant"] = Field(
+        "imagefolder",
+        description="imagefolder: a folder a class; csv: one folder and a table; coco: with "
+        "instances.json; hf: Parquet for Hugging Face datasets; croissant: with croissant.json.",
     )
     purpose: Literal["internal", "share", "commercial"] = Field(
         "internal", description="What the archive is for; refused where a licence forbids it."
@@ -82,25 +84,43 @@ def estimate(params: ExportParams, inputs: Inputs) -> Cost:
 )
 def export(ctx: JobContext, params: ExportParams) -> ExportResult:
     """Exports dataset versions as one ZIP with metadata, dataset card and checksums."""
-    from core.export.bundle import entries, write_bundle
-    from core.export.card import Origin, dataset_card
+    from core.export.card import Origin
     from core.export.licences import lineage
+    from core.export.writing import Export, arranged, write_export
 
     versions = [ctx.inputs.versions[v] for v in dict.fromkeys(params.dataset_version_ids)]
     ctx.progress("plan", 0, 1)
-    images = entries((r for v in versions for r in ctx.manifest(v.id)), params.format)
+    images = arranged((r for v in versions for r in ctx.manifest(v.id)), params.format)
     if not images:
         raise invalid("/dataset_version_ids", "There is no image to export", "nothing_to_export")
     made = any(e.record.source == "synthetic" for e in images)
     _require_allowed(params, versions, derived=made)
-    origins = [
-        Origin(v.dataset_name, v.id, v.kind, v.manifest_sha256, v.licence, v.group_basis)
-        for v in versions
-    ]
-    card = dataset_card(origins, images, lineage(v.licence for v in versions), params.purpose)
+    bundle = Export(
+        format=params.format,
+        origins=tuple(
+            Origin(
+                name=v.dataset_name,
+                version_id=v.id,
+                kind=v.kind,
+                manifest_sha256=v.manifest_sha256,
+                licence=v.licence,
+                group_basis=v.group_basis,
+                created=v.created_at,
+                generator=v.generator,
+            )
+            for v in versions
+        ),
+        images=images,
+        licences=lineage(v.licence for v in versions),
+        purpose=params.purpose,
+    )
     target = ctx.scratch / "export.zip"
-    write_bundle(
-        target, images, card, ctx.blob, lambda done: ctx.progress("export", done, len(images))
+    write_export(
+        target,
+        bundle,
+        ctx.blob,
+        lambda done: ctx.progress("export", done, len(images)),
+        ctx.scratch,
     )
     archive = ctx.artifact(_archive_name(versions), target, "application/zip")
     return ExportResult(files=len(images), bytes=archive.bytes)

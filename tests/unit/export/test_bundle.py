@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 
 from core.errors import JobFailed
-from core.export.bundle import entries, metadata_csv, write_bundle
+from core.export.bundle import Bundle, Entry, entries
 from core.export.card import Origin, dataset_card, literal
 from core.export.licences import lineage
+from core.export.metadata import metadata_csv
 from core.manifest import ImageRecord
 
 
@@ -47,6 +49,14 @@ def blobs(folder: Path, numbers: int) -> dict[str, Path]:
     return found
 
 
+def write_bundle(target: Path, images: list[Entry], card: str, find: Callable[[str], Path]) -> None:
+    with Bundle(target) as bundle:
+        bundle.text("README.md", card)
+        for entry in images:
+            bundle.image(entry, find(entry.record.sha256))
+        bundle.text("metadata.csv", metadata_csv(images))
+
+
 def test_paths_are_safe_unique_and_sorted() -> None:
     records = [
         record(0),
@@ -56,7 +66,7 @@ def test_paths_are_safe_unique_and_sorted() -> None:
         record(4, quarantined=True),
         record(0),
     ]
-    paths = [e.path for e in entries(records, "imagefolder")]
+    paths = [e.path for e in entries(records, by_class=True)]
     assert paths == sorted(paths)
     assert paths == [
         "images/NV/x.png",
@@ -64,7 +74,10 @@ def test_paths_are_safe_unique_and_sorted() -> None:
         "images/nv_2/x.png",
         "images/nv_2/x_2.png",
     ]
-    assert [e.path for e in entries(records[:2], "csv")] == ["images/x.png", "images/x_2.png"]
+    assert [e.path for e in entries(records[:2], by_class=False)] == [
+        "images/x.png",
+        "images/x_2.png",
+    ]
 
 
 def test_order_of_records_does_not_matter(tmp_path: Path) -> None:
@@ -73,17 +86,15 @@ def test_order_of_records_does_not_matter(tmp_path: Path) -> None:
     digests = []
     for order in (records, records[::-1]):
         target = tmp_path / "out.zip"
-        write_bundle(target, entries(order, "imagefolder"), "card", found.__getitem__, print)
+        write_bundle(target, entries(order, by_class=True), "card", found.__getitem__)
         digests.append(target.read_bytes())
     assert digests[0] == digests[1]
 
 
 def test_sums_cover_every_file_and_hold(tmp_path: Path) -> None:
     found = blobs(tmp_path, 3)
-    done: list[int] = []
-    images = entries([record(i) for i in range(3)], "csv")
-    write_bundle(tmp_path / "out.zip", images, "card\n", found.__getitem__, done.append)
-    assert done == [1, 2, 3]
+    images = entries([record(i) for i in range(3)], by_class=False)
+    write_bundle(tmp_path / "out.zip", images, "card\n", found.__getitem__)
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         assert archive.testzip() is None
         lines = archive.read("SHA256SUMS").decode().splitlines()
@@ -98,7 +109,9 @@ def test_a_blob_that_rotted_fails_the_export(tmp_path: Path) -> None:
     found = blobs(tmp_path, 1)
     next(iter(found.values())).write_bytes(b"rotten")
     with pytest.raises(JobFailed) as caught:
-        write_bundle(tmp_path / "o.zip", entries([record(0)], "csv"), "", found.__getitem__, print)
+        write_bundle(
+            tmp_path / "o.zip", entries([record(0)], by_class=False), "", found.__getitem__
+        )
     assert caught.value.code == "blob_corrupt"
 
 
@@ -106,7 +119,7 @@ def test_metadata_is_neutralised_and_complete() -> None:
     bad = record(
         0, label="=cmd|' /C calc'!A0", metadata={"age": -5, "@evil": "+1+1", "note": {"a": 1}}
     )
-    rows = list(csv.DictReader(io.StringIO(metadata_csv(entries([bad], "csv")))))
+    rows = list(csv.DictReader(io.StringIO(metadata_csv(entries([bad], by_class=False)))))
     assert rows[0]["label"].startswith("'=")
     assert rows[0]["'@evil"] == "'+1+1"
     assert rows[0]["age"] == "-5"
@@ -116,15 +129,15 @@ def test_metadata_is_neutralised_and_complete() -> None:
 
 def test_metadata_of_the_dataset_cannot_replace_a_standard_column() -> None:
     mine = record(0, metadata={"label": "melanoma", "sha256": "x"})
-    rows = list(csv.reader(io.StringIO(metadata_csv(entries([mine], "csv")))))
+    rows = list(csv.reader(io.StringIO(metadata_csv(entries([mine], by_class=False)))))
     assert rows[0].count("label") == 1
     assert rows[1][rows[0].index("label")] == "nv"
 
 
 def test_card_states_licences_and_shows_names_literally() -> None:
     origin = Origin("<b>x</b> | y\n# z", "dsv_1", "real", "a" * 64, "hospital", "lesion")
-    images = entries([record(0, label="a|b")], "csv")
-    card = dataset_card([origin], images, lineage(["hospital", "CC-BY-SA-4.0"]), "internal")
+    images = entries([record(0, label="a|b")], by_class=False)
+    card = dataset_card([origin], images, lineage(["hospital", "CC-BY-SA-4.0"]), "internal", ["x"])
     assert "<b>" not in card
     assert "| a\\|b | 1 | 0 |" in card
     assert "unknown (given as: hospital)" in card
