@@ -23,6 +23,9 @@ from api.commands.options import add_common, add_following
 from api.commands.session import Session
 from api.commands.terminal import plain, table
 
+FORMATS = ("imagefolder", "csv", "coco", "hf", "croissant")
+"""What the job kind ``export`` writes; this package imports nothing of the server."""
+
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("download", help="fetch the files that a job published")
@@ -35,7 +38,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
     parser = commands.add_parser("export", help="fetch datasets as one archive with checksums")
     parser.add_argument("datasets", metavar="DATASET", nargs="+", help="version, dataset or name")
-    parser.add_argument("--format", choices=("imagefolder", "csv"), default="imagefolder")
+    parser.add_argument("--format", choices=FORMATS, default="imagefolder")
     parser.add_argument(
         "--purpose", choices=("internal", "share", "commercial"), default="internal"
     )

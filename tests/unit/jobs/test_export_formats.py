@@ -167,3 +167,14 @@ def test_a_purpose_that_the_licence_forbids_is_refused(
             {"dataset_version_ids": [version], "format": layout, "purpose": "commercial"},
         )
     assert caught.value.code == "licence_forbids"
+
+
+def test_the_command_line_offers_every_format() -> None:
+    from typing import get_args
+
+    from api.commands import files
+    from core.export.writing import FORMATS
+    from core.jobs.kinds.export import ExportParams
+
+    assert files.FORMATS == FORMATS
+    assert get_args(ExportParams.model_fields["format"].annotation) == FORMATS
