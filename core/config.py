@@ -57,6 +57,15 @@ class Settings(BaseSettings):
     max_archive_bytes: int = Field(50 * GIB, gt=0, description="Most bytes of an unpacked archive.")
     max_archive_ratio: float = Field(100.0, gt=1, description="Largest compression ratio.")
     max_image_pixels: int = Field(100_000_000, gt=0, description="Most pixels of one image.")
+    max_decoder_bytes: int = Field(
+        4 * GIB, gt=0, description="Most memory of one process that decodes uploaded images."
+    )
+    max_decoder_cpu_seconds: int = Field(
+        60, gt=0, description="Most processor seconds for decoding one uploaded image."
+    )
+    max_decoder_seconds: float = Field(
+        120.0, gt=0, description="Most seconds by the clock for decoding one uploaded image."
+    )
     upload_ttl_hours: float = Field(24.0, gt=0, description="Unfinished uploads expire after it.")
 
     max_active_jobs: int = Field(10_000, gt=0, description="Unfinished jobs of one tenant.")

@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 
 from core.errors import DermSynthError, JobCancelled, JobFailed, OutOfMemory
 from core.jobs.runtime import JobRuntime, JobTask, run_kind
+from core.processes import die_with_parent, prefer_for_oom
 from core.storage.blobs import disk_errors
-from worker.processes import die_with_parent, prefer_for_oom
 
 
 class Link:

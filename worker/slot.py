@@ -14,11 +14,11 @@ from core.config import get_settings
 from core.db.repositories import jobs
 from core.db.session import forget_engine, sessions
 from core.jobs.spec import JOB_KINDS, Profile
+from core.processes import die_with_parent
 from core.services.hints import forget_producer
 from core.services.transaction import transaction
 from worker.drain import draining
 from worker.nursery import Nursery
-from worker.processes import die_with_parent
 from worker.supervisor import Supervisor
 
 log = logging.getLogger(__name__)

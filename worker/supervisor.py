@@ -24,6 +24,7 @@ from core.db.models import Job
 from core.db.repositories import jobs
 from core.db.repositories.jobs import Lease
 from core.errors import DermSynthError, JobCancelled, JobFailed, JobTimeout, WorkerLost
+from core.ingest.decoder import DecoderLimits
 from core.jobs.context import Artifact, ChildResult, Inputs, Limits
 from core.jobs.runtime import JobTask, Outcome
 from core.jobs.states import JobStatus
@@ -114,6 +115,11 @@ class Supervisor:
                 archive_bytes=settings.max_archive_bytes,
                 archive_ratio=settings.max_archive_ratio,
                 image_pixels=settings.max_image_pixels,
+                decoder=DecoderLimits(
+                    memory_bytes=settings.max_decoder_bytes,
+                    cpu_seconds=settings.max_decoder_cpu_seconds,
+                    seconds=settings.max_decoder_seconds,
+                ),
             ),
         ).model_dump_json()
 

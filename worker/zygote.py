@@ -20,7 +20,7 @@ from contextlib import suppress
 from typing import Any
 
 from core.jobs.spec import JOB_KINDS
-from worker.processes import die_with_parent
+from core.processes import die_with_parent
 
 PRELOADED: dict[str, tuple[str, ...]] = {
     "light": ("numpy", "PIL.Image", "pyarrow.parquet", "cv2"),

@@ -40,13 +40,11 @@ _PLAIN_MODES = frozenset({"L", "RGB"})
 class StoredImage:
     """An image as it will be stored.
 
-    data are the bytes of the blob and pixels what they decode to; source_sha256 is of the bytes as
-    sent; done says what was changed. patient_key is for grouping within one import only.
+    data are the bytes of the blob and pixels what they decode to; done says what was changed.
+    patient_key is for grouping within one import only.
     """
 
     data: bytes
-    sha256: str
-    source_sha256: str
     pixel_sha256: str
     pixels: Pixels
     media_type: str
@@ -142,9 +140,9 @@ def prepare(data: bytes, *, max_pixels: int = MAX_PIXELS) -> StoredImage:
         from core.ingest.dicom import read_dicom
 
         image = read_dicom(data, max_pixels)
-        return _as_png(data, image.pixels, {"dicom": image.done}, image.patient_key)
+        return _as_png(image.pixels, {"dicom": image.done}, image.patient_key)
     pixels, done = _decoded_by_pillow(data, kind, max_pixels)
-    return _as_png(data, pixels, done | {"format": kind})
+    return _as_png(pixels, done | {"format": kind})
 
 
 def _from_bitstream(
@@ -160,13 +158,13 @@ def _from_bitstream(
     orientation = orientation_of(stream.exif)
     untouched = orientation == 1 and stream.depth == 8 and (not stream.icc or is_srgb(stream.icc))
     if kind == "JPEG" and untouched and stream.channels in (1, 3):
-        return _kept(data, stream, _jpeg_pixels(stream), kind)
+        return _kept(stream, _jpeg_pixels(stream), kind)
     with opened(stream.clean, kind) as image:
         _load(image)
         if untouched and image.mode in _PLAIN_MODES and "transparency" not in image.info:
-            return _kept(data, stream, np.asarray(image), kind)
+            return _kept(stream, np.asarray(image), kind)
         pixels, done = to_pixels(image, stream.icc, orientation, stream.depth)
-    return _as_png(data, pixels, done | {"format": kind})
+    return _as_png(pixels, done | {"format": kind})
 
 
 def _jpeg_pixels(stream: Bitstream) -> Pixels:
@@ -183,9 +181,9 @@ def _jpeg_pixels(stream: Bitstream) -> Pixels:
     return pixels
 
 
-def _kept(source: bytes, stream: Bitstream, pixels: Pixels, kind: Format) -> StoredImage:
+def _kept(stream: Bitstream, pixels: Pixels, kind: Format) -> StoredImage:
     done: dict[str, Any] = {"removed": list(stream.dropped)} if stream.dropped else {}
-    return _stored(source, stream.clean, pixels, _MEDIA_TYPES[kind], done)
+    return _stored(stream.clean, pixels, _MEDIA_TYPES[kind], done)
 
 
 def _decoded_by_pillow(data: bytes, kind: Format, max_pixels: int) -> tuple[Pixels, dict[str, Any]]:
@@ -263,26 +261,15 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     raise Rejected("decode_failed", "The WebP has an unknown first chunk")
 
 
-def _as_png(
-    source: bytes, pixels: Pixels, done: dict[str, Any], patient_key: str = ""
-) -> StoredImage:
-    return _stored(source, encode_png(pixels), pixels, "image/png", done, patient_key)
+def _as_png(pixels: Pixels, done: dict[str, Any], patient_key: str = "") -> StoredImage:
+    return _stored(encode_png(pixels), pixels, "image/png", done, patient_key)
 
 
 def _stored(
-    source: bytes,
-    data: bytes,
-    pixels: Pixels,
-    media_type: str,
-    done: dict[str, Any],
-    patient_key: str = "",
+    data: bytes, pixels: Pixels, media_type: str, done: dict[str, Any], patient_key: str = ""
 ) -> StoredImage:
-    source_sha256 = hashlib.sha256(source).hexdigest()
-    same = data is source or data == source
     return StoredImage(
         data=data,
-        sha256=source_sha256 if same else hashlib.sha256(data).hexdigest(),
-        source_sha256=source_sha256,
         pixel_sha256=pixel_sha256(pixels),
         pixels=pixels,
         media_type=media_type,

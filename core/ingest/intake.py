@@ -10,6 +10,7 @@ from typing import Any
 from core.errors import InvalidInput
 from core.ids import new_id
 from core.ingest.archive import Archive, ArchiveLimits, open_archive
+from core.ingest.decoder import DecoderLimits
 from core.ingest.duplicates import NearPair, NearThreshold, near_pairs
 from core.ingest.fingerprints import Fingerprint
 from core.ingest.groups import connect, group_id, metadata_keys
@@ -38,6 +39,7 @@ class IntakeOptions:
     seed: int = 0
     limits: ArchiveLimits = field(default_factory=ArchiveLimits)
     max_pixels: int = MAX_PIXELS
+    decoder: DecoderLimits = field(default_factory=DecoderLimits)
     near: NearThreshold = field(default_factory=NearThreshold)
 
 
@@ -64,9 +66,10 @@ def ingest(
     progress: Progress,
     threads: int,
 ) -> Intake:
-    """Import an archive; ``put`` stores a blob and returns its sha256, and may run in any thread.
+    """Import an archive; ``put`` stores a blob and returns its sha256.
 
-    Every file is taken or rejected with a reason. InvalidInput is about the whole archive
+    Images are decoded in up to ``threads`` processes of their own. Every file is taken or rejected
+    with a reason. InvalidInput is about the whole archive
     (:func:`core.ingest.archive.open_archive`), its tables (``unknown_column``, ``missing_table``,
     ``bad_table``), or ``no_images`` when nothing could be taken.
     """

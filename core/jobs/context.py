@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.ingest.decoder import DecoderLimits
 from core.manifest import ImageRecord
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class Inputs(_Frozen):
 
 
 class Limits(_Frozen):
-    """What foreign files may cost, from the settings ``max_archive_*`` and ``max_image_pixels``."""
+    """What foreign files may cost: the settings ``max_archive_*``, ``max_image_pixels`` and
+    ``max_decoder_*``."""
 
     archive_files: int = 200_000
     archive_bytes: int = 50 * 1024**3
@@ -86,6 +88,7 @@ class Limits(_Frozen):
     """Unpacked bytes for each packed one."""
     image_pixels: int = 100_000_000
     """Width times height of one image."""
+    decoder: DecoderLimits = Field(default_factory=DecoderLimits)
 
 
 class Artifact(_Frozen):

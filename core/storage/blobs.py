@@ -13,6 +13,7 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -101,18 +102,29 @@ class BlobStore:
 def stage(data: bytes | Path, folder: Path) -> str:
     """Put bytes, or a file that is moved, into ``folder`` under its sha256, which is returned."""
     with disk_errors():
-        folder.mkdir(parents=True, exist_ok=True)
         if isinstance(data, Path):
             sha256 = sha256_of(data)
+            folder.mkdir(parents=True, exist_ok=True)
             data.replace(folder / sha256)
             return sha256
         sha256 = hashlib.sha256(data).hexdigest()
-        target = folder / sha256
-        if not target.exists():
-            partial = folder / f".{sha256}.{os.getpid()}.{new_id('req')}"
-            partial.write_bytes(data)
-            partial.rename(target)
+        target = os.path.join(folder, sha256)  # noqa: PTH118 - tens of thousands a job: strings
+        if not os.path.exists(target):  # noqa: PTH110
+            _write(data, target)
         return sha256
+
+
+def _write(data: bytes, target: str) -> None:
+    """Write a file under a name of this thread's own first: nobody may find a part of it."""
+    partial = f"{target}.{threading.get_native_id()}"
+    try:
+        file = open(partial, "wb")  # noqa: PTH123, SIM115
+    except FileNotFoundError:
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        file = open(partial, "wb")  # noqa: PTH123, SIM115
+    with file:
+        file.write(data)
+    os.rename(partial, target)  # noqa: PTH104
 
 
 def _flush(paths: Sequence[Path], root: Path) -> None:

@@ -164,6 +164,7 @@ def _options(ctx: JobContext, params: ImportParams) -> IntakeOptions:
             ratio=ctx.limits.archive_ratio,
         ),
         max_pixels=ctx.limits.image_pixels,
+        decoder=ctx.limits.decoder,
     )
 
 

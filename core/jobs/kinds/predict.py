@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from core.ingest.rejects import Rejected
     from core.learning.model_file import ModelInfo
 
 
@@ -95,23 +96,33 @@ def _take_in(
     ctx: JobContext, images: Sequence[ImageToPredict]
 ) -> tuple[dict[int, str], dict[int, dict[str, str]]]:
     """Turn foreign bytes into stored images, by place; what is no image gets an error."""
-    from core.ingest.images import pillow_limits, prepare
+    from core.ingest.foreign import ForeignImages
     from core.ingest.rejects import Rejected
 
     stored: dict[int, str] = {}
     errors: dict[int, dict[str, str]] = {}
-    most = ctx.limits.image_pixels
-    with pillow_limits(most):
-        for place, image in enumerate(images):
+    limits = ctx.limits
+    files = ((str(place), _sent(ctx, image)) for place, image in enumerate(images))
+    processes = min(ctx.threads, len(images))
+    with ForeignImages(
+        processes, limits.image_pixels, limits.decoder, ctx.check_cancelled
+    ) as foreign:
+        for place, (_, _, image) in enumerate(foreign.images(files)):
             ctx.progress("reading", place, len(images))
-            try:
-                data = ctx.blob(image.sha256).read_bytes()
-                stored[place] = ctx.put(prepare(data, max_pixels=most).data)
-            except Rejected as reject:
-                errors[place] = {"code": reject.code, "detail": reject.detail}
-            except NotFound:
-                errors[place] = {"code": "not_found", "detail": "These bytes were not stored"}
+            if isinstance(image, Rejected):
+                errors[place] = {"code": image.code, "detail": image.detail}
+            else:
+                stored[place] = ctx.put(image.data)
     return stored, errors
+
+
+def _sent(ctx: JobContext, image: ImageToPredict) -> bytes | Rejected:
+    from core.ingest.rejects import Rejected
+
+    try:
+        return ctx.blob(image.sha256).read_bytes()
+    except NotFound:
+        return Rejected("not_found", "These bytes were not stored")
 
 
 def _probabilities(

@@ -38,7 +38,6 @@ def test_plain_images_keep_every_byte(kind: str, channels: int) -> None:
     data = encoded(pixels(1, channels=channels), kind)
     stored = prepare(data)
     assert stored.data == data
-    assert stored.sha256 == stored.source_sha256
     assert stored.modality == ("grey" if channels == 1 else "rgb")
     assert (stored.width, stored.height) == (64, 48)
     assert np.array_equal(decode(stored.data), np.asarray(Image.open(io.BytesIO(data))))
@@ -60,7 +59,7 @@ def test_identifying_metadata_is_cut_out_without_recompression() -> None:
     stored = prepare(data)
     assert stored.media_type == "image/jpeg"
     assert stored.done == {"removed": ["comment", "exif"]}
-    assert stored.source_sha256 != stored.sha256
+    assert stored.data != data
     for secret in (b"Exif", b"SecretCamera", b"Mrs Smith", b"trailing"):
         assert secret not in stored.data
     assert np.array_equal(stored.pixels, np.asarray(Image.open(io.BytesIO(data))))

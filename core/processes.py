@@ -1,4 +1,4 @@
-"""Small facts of Linux processes that the worker relies on."""
+"""Small facts of Linux processes that worker and decoders rely on."""
 
 from __future__ import annotations
 
