@@ -142,12 +142,15 @@ class Decoder:
     def overdue(self) -> None:
         """End a decoder that has taken too long; the next ``receive`` tells."""
         self._late, self.deadline = True, math.inf
+        self.kill()
+
+    def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
 
     def end(self) -> tuple[Cause, str]:
         """End the process if it still lives, and say of what it died and how to put that."""
         # one that has died already keeps its status
-        os.kill(self.pid, signal.SIGKILL)
+        self.kill()
         _, status = os.waitpid(self.pid, 0)
         self._connection.close()
         return self._cause(status)

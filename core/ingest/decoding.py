@@ -80,6 +80,8 @@ class Decoders:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for decoder in self._at_work:  # all at once: what they held takes time to free
+            decoder.kill()
         for decoder in list(self._at_work):
             self._end(decoder)
         self._selector.close()

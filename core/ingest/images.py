@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 MAX_PIXELS = 100_000_000
 _SMALLEST_SIDE = 1
 _MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png"}
+_DECODER_BYTES = 12
+"""Memory for a pixel that libjpeg (three coefficients of 16 bits, colours twice) or libwebp take."""
 _PLAIN_MODES = frozenset({"L", "RGB"})
 
 
@@ -175,10 +177,16 @@ def _jpeg_pixels(stream: Bitstream) -> Pixels:
     try:
         pixels = _imdecode(stream.clean, flag)
     except InvalidInput as error:
+        _check_memory(stream.width, stream.height)
         raise Rejected("decode_failed", "The JPEG image does not decode") from error
     if pixels.shape[:2] != (stream.height, stream.width):
         raise Rejected("decode_failed", "The JPEG's pixels are not as many as its header says")
     return pixels
+
+
+def _check_memory(width: int, height: int) -> None:
+    """Raise MemoryError when there is too little for a decoder that does not tell why it failed."""
+    np.empty((height, width, _DECODER_BYTES), np.uint8)
 
 
 def _kept(stream: Bitstream, pixels: Pixels, kind: Format) -> StoredImage:
@@ -187,8 +195,18 @@ def _kept(stream: Bitstream, pixels: Pixels, kind: Format) -> StoredImage:
 
 
 def _decoded_by_pillow(data: bytes, kind: Format, max_pixels: int) -> tuple[Pixels, dict[str, Any]]:
-    if kind == "WEBP":
-        _check_size(*_webp_size(data), max_pixels)
+    if kind != "WEBP":
+        return _pixels_by_pillow(data, kind, max_pixels)
+    width, height = _webp_size(data)
+    _check_size(width, height, max_pixels)
+    try:
+        return _pixels_by_pillow(data, kind, max_pixels)
+    except Rejected:
+        _check_memory(width, height)
+        raise
+
+
+def _pixels_by_pillow(data: bytes, kind: Format, max_pixels: int) -> tuple[Pixels, dict[str, Any]]:
     with opened(data, kind) as image:
         _check_size(*image.size, max_pixels)
         if getattr(image, "n_frames", 1) > 1:

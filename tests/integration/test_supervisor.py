@@ -215,10 +215,15 @@ def test_the_limits_of_the_settings_reach_the_job(engine: Engine) -> None:
         "max_archive_files": 1,
         "max_archive_bytes": 2,
         "max_archive_ratio": 3.0,
+        "max_image_pixels": 4,
+        "max_decoder_bytes": 5,
+        "max_decoder_cpu_seconds": 6,
+        "max_decoder_seconds": 7.0,
     }
-    supervise(engine, Curious([outcome()]), **limits, max_image_pixels=4)
+    supervise(engine, Curious([outcome()]), **limits)
     assert seen == {
         "archive_files": 1, "archive_bytes": 2, "archive_ratio": 3.0, "image_pixels": 4,
+        "decoder": {"memory_bytes": 5, "cpu_seconds": 6, "seconds": 7.0},
     }  # fmt: skip
 
 

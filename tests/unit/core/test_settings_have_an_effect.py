@@ -10,6 +10,7 @@ import pytest
 
 from core.config import Settings
 from core.ingest.archive import ArchiveLimits
+from core.ingest.decoder import DecoderLimits
 from core.ingest.images import MAX_PIXELS
 from core.jobs.context import Limits
 
@@ -33,3 +34,8 @@ def test_the_limits_of_a_job_are_those_of_the_settings() -> None:
     assert fields["max_archive_bytes"].default == limits.archive_bytes == archive.total_bytes
     assert fields["max_archive_ratio"].default == limits.archive_ratio == archive.ratio
     assert fields["max_image_pixels"].default == limits.image_pixels == MAX_PIXELS
+    decoder = limits.decoder
+    assert decoder == DecoderLimits()
+    assert fields["max_decoder_bytes"].default == decoder.memory_bytes
+    assert fields["max_decoder_cpu_seconds"].default == decoder.cpu_seconds
+    assert fields["max_decoder_seconds"].default == decoder.seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from core.errors import InvalidInput
 from core.ids import new_id
+from core.ingest import foreign
+from core.ingest.decoder import DecoderLimits
 from core.ingest.images import encode_png
 from core.jobs.context import Inputs, Limits, UploadInput
 from core.jobs.runtime import JobRuntime, JobTask, run_kind
@@ -50,6 +53,14 @@ def test_a_limit_is_kept(tmp_path: Path, limits: Limits, code: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         imported(tmp_path, limits)
     assert caught.value.code == code
+
+
+def test_the_limits_of_decoders_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign, "prepare", lambda *_, **__: time.sleep(60))
+    limits = Limits(decoder=DecoderLimits(seconds=0.2), archive_ratio=1e6)
+    with pytest.raises(InvalidInput) as caught:
+        imported(tmp_path, limits)
+    assert {r["code"] for r in caught.value.extra["rejects"]} == {"decoder_timeout"}
 
 
 def test_within_the_limits_it_is_imported(tmp_path: Path) -> None:

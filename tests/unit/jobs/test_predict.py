@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.errors import JobFailed
 from core.features import extract
 from core.features.extract import FeatureTable
+from core.ingest import foreign
+from core.ingest.decoder import DecoderLimits
 from core.jobs.context import Limits
 from core.jobs.runtime import JobRuntime
 from tests.unit.jobs import learning_stack
@@ -76,6 +82,36 @@ def test_the_operators_limit_of_pixels_is_kept(
     images = [{"filename": "a.png", "sha256": runner.blob(square("mole", 1))}]
     row = runner.run("predict", {"model_id": model, "images": images}).result["predictions"][0]
     assert row["error"]["code"] == "too_many_pixels"
+
+
+def test_an_image_that_crashes_its_decoder_has_an_error_of_its_own(
+    runner: InlineRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, bad, prepare = trained(runner), square("mole", 2), foreign.prepare
+
+    def crashing(data: bytes, *, max_pixels: int) -> Any:
+        if data == bad:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return prepare(data, max_pixels=max_pixels)
+
+    monkeypatch.setattr(foreign, "prepare", crashing)
+    sent = {"bad.png": bad, "good.png": square("mole", 3)}
+    images = [{"filename": n, "sha256": runner.blob(data)} for n, data in sent.items()]
+    rows = runner.run("predict", {"model_id": model, "images": images}).result["predictions"]
+    assert rows[0]["error"]["code"] == "decoder_failed"
+    assert rows[1]["label"] == "mole"
+
+
+def test_the_operators_limits_of_decoders_are_kept(
+    runner: InlineRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = trained(runner)
+    limits = Limits(decoder=DecoderLimits(seconds=0.2))
+    monkeypatch.setattr(JobRuntime, "limits", property(lambda _: limits))
+    monkeypatch.setattr(foreign, "prepare", lambda *_, **__: time.sleep(60))
+    images = [{"filename": "a.png", "sha256": runner.blob(square("mole", 1))}]
+    row = runner.run("predict", {"model_id": model, "images": images}).result["predictions"][0]
+    assert row["error"]["code"] == "decoder_timeout"
 
 
 def test_other_weights_than_at_training_are_refused(
