@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple, NoReturn
+from typing import BinaryIO, Literal, NamedTuple, NoReturn, cast
 
 from core.errors import OutOfMemory
 from core.ingest.rejects import Rejected
@@ -226,7 +226,7 @@ def _become_decoder(descriptor: int, limits: DecoderLimits, parent: int) -> None
 def _serve(connection: socket.socket, work: Work, cpu_seconds: int) -> None:
     with connection.makefile("rb", buffering=_PIECE) as stream:
         while count := stream.read(_COUNT.size):
-            for frame in [_read(stream) for _ in range(*_COUNT.unpack(count))]:
+            for frame in [_read(cast("BinaryIO", stream)) for _ in range(*_COUNT.unpack(count))]:
                 _allow(cpu_seconds)
                 _send(connection, work(frame).parts())
 

@@ -34,7 +34,7 @@ MAX_PIXELS = 100_000_000
 _SMALLEST_SIDE = 1
 _MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png"}
 _DECODER_BYTES = 12
-"""Memory for a pixel that libjpeg (three coefficients of 16 bits, colours twice) or libwebp take."""
+"""What libjpeg (three coefficients of 16 bits, colours twice) or libwebp take for a pixel."""
 _PLAIN_MODES = frozenset({"L", "RGB"})
 
 

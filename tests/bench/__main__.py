@@ -1,6 +1,7 @@
 """``python -m tests.bench``: measures, prints a table, writes build/bench.json.
 
-Exit code 0 only if every goal was met. Names on the command line choose: pixels, service.
+Exit code 0 only if every goal was met. Names on the command line choose: pixels, service, or rows
+of pixels: features, augment, import.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ from rich.table import Table
 from core.db.migrate import upgrade
 from core.embedded.servers import Servers
 from tests.bench.measure import Row
+from tests.bench.pixels import Bench
 
 OUT = Path("build/bench.json")
 PARTS = ("pixels", "service")
 
 
 def measure(folder: Path, parts: list[str]) -> Iterator[Row]:
-    from tests.bench.pixels import Bench
-
     bench = Bench(folder)
     if "pixels" in parts:
         yield from bench.rows()
+    elif rows := [part for part in parts if part in Bench.ROWS]:
+        yield from bench.rows(rows)
     if "service" in parts:
         from tests.bench.service import Service
 
@@ -53,8 +55,9 @@ def show(rows: list[Row]) -> None:
 
 def main() -> int:
     parts = sys.argv[1:] or list(PARTS)
-    if unknown := set(parts) - set(PARTS):
-        sys.exit(f"unknown parts {sorted(unknown)}; known: {', '.join(PARTS)}")
+    known = (*PARTS, *Bench.ROWS)
+    if unknown := set(parts) - set(known):
+        sys.exit(f"unknown parts {sorted(unknown)}; known: {', '.join(known)}")
     with tempfile.TemporaryDirectory(prefix="dermsynth-bench-") as folder:
         rows = list(measure(Path(folder), parts))
     show(rows)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import random
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
@@ -58,10 +60,11 @@ class Bench:
         )  # fmt: skip
         return JobRuntime(task, lambda _: None)
 
-    def rows(self) -> Iterator[Row]:
-        yield self.features()
-        yield self.augment()
-        yield self.import_()
+    def rows(self, names: Collection[str] = ()) -> Iterator[Row]:
+        """Measure the rows of these names; none: all."""
+        for name, row in self.ROWS.items():
+            if not names or name in names:
+                yield row(self)
 
     # features
 
@@ -141,10 +144,12 @@ class Bench:
     # import
 
     def import_(self) -> Row:
-        out = self.folder / "imported"
+        rounds = itertools.count()
 
         def ours() -> None:
-            shutil.rmtree(out, ignore_errors=True)
+            # a new folder a round: the file system is slow to create files where some have just
+            # been deleted, and no import deletes
+            out = self.folder / "imported" / str(next(rounds))
             ingest(
                 self.archive, IntakeOptions(), lambda data: stage(data, out), lambda *_: None,
                 THREADS,
@@ -159,6 +164,12 @@ class Bench:
         n = len(self.files)
         against = "Pillow decoding in one process:"
         return ratio_row("import", n / ours_s, n / peer_s, "images/s", against, 0.6)
+
+    ROWS: ClassVar[Mapping[str, Callable[[Bench], Row]]] = {
+        "features": features,
+        "augment": augment,
+        "import": import_,
+    }
 
 
 def _register_random_resnet18(folder: Path) -> None:

@@ -18,6 +18,7 @@ from core.ingest import foreign, reading
 from core.ingest.archive import open_archive
 from core.ingest.bitstream import read_jpeg
 from core.ingest.decoder import DecoderLimits, Frame
+from core.ingest.images import prepare
 from core.ingest.intake import IntakeOptions
 from core.ingest.layouts import Item
 from core.ingest.rejects import Rejected
@@ -39,7 +40,7 @@ def test_large_images_are_decoded_one_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(foreign, "_LARGE_PIXELS", 100)
-    prepare, log = foreign.prepare, tmp_path / "log"
+    log = tmp_path / "log"
 
     def watched(data: bytes, *, max_pixels: int) -> Any:
         if max_pixels == 100:
@@ -63,7 +64,7 @@ def test_large_images_are_decoded_one_at_a_time(
 def test_a_decoder_that_crashes_costs_one_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
 ) -> None:
-    prepare, bad = foreign.prepare, jpeg(7)
+    bad = jpeg(7)
 
     def crashing(data: bytes, *, max_pixels: int) -> Any:
         if data == bad:

@@ -15,6 +15,7 @@ from core.features import extract
 from core.features.extract import FeatureTable
 from core.ingest import foreign
 from core.ingest.decoder import DecoderLimits
+from core.ingest.images import prepare
 from core.jobs.context import Limits
 from core.jobs.runtime import JobRuntime
 from tests.unit.jobs import learning_stack
@@ -87,7 +88,7 @@ def test_the_operators_limit_of_pixels_is_kept(
 def test_an_image_that_crashes_its_decoder_has_an_error_of_its_own(
     runner: InlineRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, bad, prepare = trained(runner), square("mole", 2), foreign.prepare
+    model, bad = trained(runner), square("mole", 2)
 
     def crashing(data: bytes, *, max_pixels: int) -> Any:
         if data == bad:
