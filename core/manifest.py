@@ -24,8 +24,10 @@ _LIST_FIELDS = ("group_ids", "parents", "parent_sha256")
 class ImageRecord:
     """One image of a version.
 
-    sha256 is of the stored bytes, source_sha256 of the bytes as sent, pixel_sha256 of the decoded
-    pixels. parents are image ids and parent_sha256 their stored bytes, in the same order.
+    sha256 is of the stored bytes, source_sha256 of the bytes as sent. pixel_sha256 is of the
+    decoded pixels of a real image, and of the pixels of a synthetic one as they were made, before
+    a JPEG's coding: so a generator that gives a real image back unchanged is found out by it.
+    parents are image ids and parent_sha256 their stored bytes, in the same order.
     metadata holds what the dataset said (patient_id, lesion_id, age, sex, localization, ...).
     provenance says how a synthetic image was made, or what the import did to a real one.
     """

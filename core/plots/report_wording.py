@@ -73,6 +73,8 @@ def headline(primary: Mapping[str, Any]) -> str:
         c for c in primary.get("comparisons") or () if finite(c.get("difference")) is not None
     ]
     real = next((c for c in compared if c.get("comparator") == "real"), None)
+    if verdict == "no_evidence" and _only_with_small_classes(primary, compared, real):
+        return _small_classes_decide(primary, real, metric)
     if verdict == "helps" and compared:
         return _helps(min(compared, key=lambda c: c["difference"]), metric)
     if verdict == "hurts":
@@ -111,6 +113,32 @@ def _no_evidence(
     if smallest is None:
         return f"{text}."
     return f"{text}; the smallest difference this dataset could have shown is {number(smallest)}."
+
+
+def _only_with_small_classes(
+    primary: Mapping[str, Any],
+    compared: Sequence[Mapping[str, Any]],
+    real: Mapping[str, Any] | None,
+) -> bool:
+    """Tell whether a clear result over all classes is not one over the well tested ones alone."""
+    if real is None or not (primary.get("well_tested") or {}).get("comparisons"):
+        return False
+    ends = bounds(real.get("interval"))
+    return all(_above_zero(c) for c in compared) or (ends is not None and ends[1] < 0)
+
+
+def _small_classes_decide(
+    primary: Mapping[str, Any], real: Mapping[str, Any] | None, metric: str
+) -> str:
+    better = real is not None and _above_zero(real)
+    alone = primary["well_tested"]
+    first = next((c for c in alone["comparisons"] if c.get("comparator") == "real"), None)
+    names = ", ".join(str(name) for name in alone.get("classes") or ())
+    return (
+        f"No evidence that synthetic images {'help' if better else 'hurt'}: over all classes "
+        f"{_against(real, metric, 'real images alone')}, but over the classes with enough test "
+        f"groups alone ({names}) it is not shown: {_against(first, metric, 'real images alone')}."
+    )
 
 
 def _remedy(comparison: Mapping[str, Any]) -> str:
@@ -219,8 +247,11 @@ def method_statement(verdict: Mapping[str, Any], dataset: Mapping[str, Any]) -> 
         "the same test images. The intervals are conditional on this dataset and its training "
         "sets: they do not cover other hospitals, cameras or populations.",
         "“Helps” needs the lower bound of the difference to be above zero against every "
-        "comparator; “hurts” needs the upper bound against real images alone to be below zero; "
-        "anything else is “no evidence”. Per class the same is asked of recall, with Holm's "
+        "comparator; “hurts” needs the upper bound against real images alone to be below zero. "
+        "Both have to hold over the classes with at least 20 test groups alone as well, because "
+        "intervals over a handful of groups are too short; without two such classes nothing is "
+        "estimable, "
+        "and anything else is “no evidence”. Per class the same is asked of recall, with Holm's "
         "correction over the classes tested; a class with too few test groups is not estimable.",
     ]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from core.errors import InvalidInput
 from core.ids import new_id
-from core.ingest.images import decode, pixel_sha256
+from core.ingest.images import pixel_sha256
 from core.manifest import ImageRecord
 from core.synthesis import geometry
 from core.synthesis.contract import (
@@ -41,7 +41,7 @@ _PNG = [
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A synthetic image as it is stored: ``pixels`` are what ``data`` decodes to."""
+    """A synthetic image as it is stored: ``pixels`` are what was encoded as ``data``."""
 
     order: Order
     data: bytes
@@ -115,8 +115,7 @@ def finish(
         "parents": [_parent(source) for source in order.parents],
         "transform": None if transform is None else _rounded(transform),
     }
-    stored = decode(data) if media_type == "image/jpeg" else pixels
-    return Finished(order, data, stored, pixel_sha256(stored), media_type, provenance)
+    return Finished(order, data, pixels, pixel_sha256(pixels), media_type, provenance)
 
 
 def produce(
@@ -133,6 +132,9 @@ def produce(
     Only a few are in memory at once. Closing the iterator stops what has not begun.
     """
     ordered = iter(near_each_other(orders))
+    if threads == 1:  # handing over to a thread costs more than it gains
+        yield from (finish(spec, params, order, load, resolution) for order in ordered)
+        return
     pool = ThreadPoolExecutor(threads)
     waiting: deque[Future[Finished]] = deque()
     try:

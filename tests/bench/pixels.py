@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
+import cv2
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
@@ -22,9 +23,10 @@ from core.ids import new_id
 from core.ingest.images import decode
 from core.ingest.intake import IntakeOptions, ingest
 from core.jobs.context import Inputs
+from core.jobs.kinds.synthesize import shard_bounds
 from core.jobs.runtime import JobRuntime, JobTask
 from core.storage.blobs import stage
-from core.synthesis.contract import GENERATORS, Order
+from core.synthesis.contract import GENERATORS
 from core.synthesis.procedural import write_dataset
 from core.synthesis.production import PixelCache, produce, usable_sources
 from tests.bench.measure import Row, alternating, ratio_row
@@ -39,6 +41,7 @@ class Bench:
     """One dataset, imported once, on which all three are measured."""
 
     def __init__(self, folder: Path) -> None:
+        cv2.setNumThreads(1)  # as in a worker; its threads would not survive a fork
         self.folder = folder
         self.tree = folder / "dataset"
         write_dataset(self.tree, seed=5, images=IMAGES, size=SIZE)
@@ -105,39 +108,37 @@ class Bench:
     # augmentation
 
     def augment(self) -> Row:
+        """Make the seed's images from the same files as a script that goes through them in turn.
+
+        Both sides write every image as JPEG of quality 95 into a folder that is new in each round:
+        a file written over, or made just after others were removed, costs the disk several times as
+        much. Ours divides the plan as a synthesize job does, over one process a slot.
+        """
         generator = GENERATORS.get("augment")
         params = generator.params.model_validate({"policy": "seed_generate"})
         sources = usable_sources(self.intake.records, "all")
         counts = dict.fromkeys({source.label for source in sources}, 100)
         orders = generator.instance.plan(params, sources, counts, 0)
-        out = self.folder / "augmented"
-
-        load = PixelCache(lambda sha256: decode(self.runtime.blob(sha256)), size=THREADS + 2)
-
-        def shard(part: list[Order]) -> None:
-            for made in produce(generator, params, part, load, threads=1):
-                stage(made.data, out)
+        shards = [orders[start:stop] for start, stop in shard_bounds(len(orders))]
+        folders = (self.folder / f"augmented_{number}" for number in itertools.count())
 
         def ours() -> None:
-            """Make the shards as a worker does: one process a slot, forked from a warm parent."""
-            shutil.rmtree(out, ignore_errors=True)
-            forked = multiprocessing.get_context("fork")
-            shards = [
-                forked.Process(target=shard, args=(orders[part::THREADS],))
-                for part in range(THREADS)
-            ]
-            for process in shards:
-                process.start()
-            for process in shards:
-                process.join()
-            if any(process.exitcode for process in shards):
-                raise SystemExit("a shard failed")
+            out = next(folders)
 
-        plain = self.folder / "augmented_plain"
-        plain.mkdir(exist_ok=True)
-        ours_s, peer_s = alternating(
-            ours, lambda: plain_augmentation(self.files, plain, len(orders))
-        )
+            def slot(part: int) -> None:
+                for shard in shards[part::THREADS]:
+                    load = PixelCache(lambda sha256: decode(self.runtime.blob(sha256)), size=3)
+                    for made in produce(generator, params, shard, load, threads=1):
+                        stage(made.data, out)
+
+            _in_slots(slot)
+
+        def peer() -> None:
+            out = next(folders)
+            out.mkdir()
+            plain_augmentation(self.files, out, len(orders))
+
+        ours_s, peer_s = alternating(ours, peer)
         n = len(orders)
         return ratio_row("augment", n / ours_s, n / peer_s, "images/s", "PIL, one by one:", 3.0)
 
@@ -170,6 +171,18 @@ class Bench:
         "augment": augment,
         "import": import_,
     }
+
+
+def _in_slots(work: Callable[[int], None]) -> None:
+    """Work as a worker does: one process a slot, forked from a warm parent."""
+    forked = multiprocessing.get_context("fork")
+    slots = [forked.Process(target=work, args=(part,)) for part in range(THREADS)]
+    for slot in slots:
+        slot.start()
+    for slot in slots:
+        slot.join()
+    if any(slot.exitcode for slot in slots):
+        raise SystemExit("a shard failed")
 
 
 def _register_random_resnet18(folder: Path) -> None:

@@ -10,14 +10,17 @@ import pytest
 from core.learning.analysis import analyse
 from core.learning.arms import COMPARATORS, parse_arms
 from core.learning.predictions import Predictions
-from core.learning.verdict import Comparison, Question, judge, verdict_document
+from core.learning.verdict import Comparison, Question, compare, judge, verdict_document
 
 ARMS = [*COMPARATORS, "combined"]
 
 
-def comparison(name: str, low: float, high: float) -> Comparison:
+def comparison(
+    name: str, low: float, high: float, alone: tuple[float, float] | None = None
+) -> Comparison:
     draws = np.linspace(low, high, 2001)
-    return Comparison(name, (low + high) / 2, draws, draws[:, None])
+    well_tested = np.linspace(*(alone or (low, high)), 2001)
+    return Comparison(name, (low + high) / 2, draws, draws[:, None], well_tested)
 
 
 def judged(**bounds: tuple[float, float]) -> tuple[str, str]:
@@ -49,6 +52,66 @@ def test_an_arm_that_was_not_run_cannot_be_beaten() -> None:
     assert "not compared with class_weight" in reason
 
 
+def test_a_result_has_to_hold_without_the_classes_of_few_groups() -> None:
+    won = [comparison(name, *WIN) for name in COMPARATORS]
+    won[2] = comparison(COMPARATORS[2], *WIN, alone=TIE)
+    verdict, reason = judge(won, COMPARATORS)
+    assert verdict == "no_evidence"
+    assert reason.endswith(
+        f"but not over the classes with at least 20 test groups alone than {COMPARATORS[2]}"
+    )
+    verdict, reason = judge([comparison("real", *LOSS, alone=TIE)], ["real"])
+    assert verdict == "no_evidence"
+    assert reason.startswith("worse than real, but not over the classes")
+    # what only the well tested classes show is no result either
+    assert judge([comparison("real", *TIE, alone=WIN)], ["real"])[0] == "no_evidence"
+    assert judge([comparison("real", *TIE, alone=LOSS)], ["real"])[0] == "no_evidence"
+
+
+@pytest.mark.parametrize("per_class", [(19, 19, 19), (80, 19, 12)])
+def test_without_two_well_tested_classes_nothing_is_estimable(per_class: tuple[int, ...]) -> None:
+    primary = document(BASE | {"combined": 0.9}, per_class=per_class)["primary"]
+    assert primary["verdict"] == "not_estimable"  # type: ignore[index]
+    assert primary["reason"] == "fewer than two classes have 20 test groups"  # type: ignore[index]
+    assert primary["well_tested"] == {"classes": [], "comparisons": []}  # type: ignore[index]
+    assert len(primary["comparisons"]) == len(COMPARATORS)  # type: ignore[index]
+
+
+def test_the_well_tested_classes_stand_in_the_document() -> None:
+    alone = document(BASE | {"combined": 0.9})["primary"]["well_tested"]  # type: ignore[index]
+    assert alone["classes"] == ["a", "b"]
+    real = next(c for c in alone["comparisons"] if c["comparator"] == "real")
+    low, high = real["interval"]
+    assert low < real["difference"] < high
+    assert 0.2 < real["difference"] < 0.4
+
+
+def test_tiny_classes_do_not_make_results_out_of_chance() -> None:
+    """Two arms of one accuracy, two large classes and four of 2 to 5 groups: 2.5 % a side."""
+    trials, sides = 300, {"helps": 0, "hurts": 0}
+    labels = np.repeat(np.arange(6), (60, 40, 5, 4, 3, 2))
+    for trial in range(trials):
+        rng = np.random.default_rng([trial, 9])
+        wrong = rng.random((2, len(labels))) < 0.3
+        decided = (labels + wrong * rng.integers(1, 6, wrong.shape)) % 6
+        found = Predictions(
+            classes=tuple("abcdef"),
+            labels=labels,
+            groups=np.arange(len(labels)),
+            seeds=(0,),
+            folds=np.zeros((1, len(labels)), dtype=np.int64),
+            models=(("real", "lr"), ("combined", "lr")),
+            probabilities=np.eye(6, dtype=np.float32)[decided][:, None],
+        )
+        question = Question(found.classes, "lr", (), augmented=False, seed=0)
+        verdict, _ = judge(compare(analyse(found, replicates=200, seed=trial), question), ["real"])
+        if verdict in sides:
+            sides[verdict] += 1
+    expected = 0.025 * trials
+    most = expected + 3 * (expected * 0.975) ** 0.5
+    assert max(sides.values()) <= most
+
+
 def test_without_real_there_is_nothing_to_say() -> None:
     assert judged(oversample=WIN)[0] == "not_estimable"
 
@@ -76,8 +139,12 @@ def predictions(
     )
 
 
-def document(accuracy: dict[str, float], augmented: bool = False) -> dict[str, object]:
-    found = predictions(accuracy)
+def document(
+    accuracy: dict[str, float],
+    augmented: bool = False,
+    per_class: tuple[int, ...] = (80, 40, 12),
+) -> dict[str, object]:
+    found = predictions(accuracy, per_class)
     question = Question(
         found.classes, "lr", tuple(parse_arms(accuracy)), augmented=augmented, seed=0
     )

@@ -129,6 +129,25 @@ def test_headline_without_evidence_says_what_could_have_been_seen() -> None:
     assert headline(primary).startswith("No evidence that synthetic images help: 0.000 balanced")
 
 
+@pytest.mark.parametrize(("sign", "word"), [(1, "help"), (-1, "hurt")])
+def test_headline_says_when_only_classes_of_few_groups_show_it(sign: int, word: str) -> None:
+    ends = sorted((sign * 0.02, sign * 0.08))
+    primary = {
+        "verdict": "no_evidence",
+        "comparisons": [{"comparator": "real", "difference": sign * 0.05, "interval": ends}],
+        "well_tested": {
+            "classes": ["nv", "mel"],
+            "comparisons": [
+                {"comparator": "real", "difference": 0.004, "interval": [-0.02, 0.03]},
+            ],
+        },
+    }
+    text = headline(primary)
+    assert text.startswith(f"No evidence that synthetic images {word}: over all classes ")
+    assert "over the classes with enough test groups alone (nv, mel) it is not shown" in text
+    assert "(95 % interval −0.020 to +0.030)" in text
+
+
 def test_headline_hurts_and_not_estimable() -> None:
     assert headline(samples.verdict("hurts")["primary"]).startswith("Synthetic images hurt: −0.040")
     assert headline(samples.empty_verdict()["primary"]).endswith(
