@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -79,6 +80,11 @@ class GeneratorParams(BaseModel):
     """Base of the parameters of all generators: unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @cached_property
+    def recorded(self) -> dict[str, Any]:
+        """The parameters that are not defaults, as JSON: they stand in every provenance."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
     def named_classes(self) -> dict[str, str]:
         """Return the class labels that the parameters name, by JSON pointer within them."""

@@ -105,7 +105,7 @@ def finish(
     provenance = made.provenance | {
         "generator": spec.name,
         "version": spec.version,
-        "params": params.model_dump(mode="json", exclude_defaults=True),
+        "params": params.recorded,
         "index": order.index,
         "label": order.label,
         "seed": order.seed,
