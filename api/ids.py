@@ -53,6 +53,14 @@ ModelIdPath = Annotated[
 ExperimentId = Annotated[
     str, AfterValidator(_known_form("exp", "experiment")), Path(json_schema_extra=_pattern("exp"))
 ]
+WebhookId = Annotated[
+    str, AfterValidator(_known_form("whk", "webhook")), Path(json_schema_extra=_pattern("whk"))
+]
+DeliveryId = Annotated[
+    str,
+    AfterValidator(_known_form("whd", "webhook_delivery")),
+    Path(json_schema_extra=_pattern("whd")),
+]
 KeyId = Annotated[
     str, AfterValidator(_known_form("key", "key")), Path(json_schema_extra=_pattern("key"))
 ]

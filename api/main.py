@@ -30,6 +30,7 @@ from api.routes import (
     system,
     uploads,
     versions,
+    webhooks,
 )
 from api.version import VERSION
 from core.config import get_settings
@@ -47,6 +48,7 @@ ROUTERS = tuple(
         experiments,
         catalog,
         keys,
+        webhooks,
         system,
         pages,
     )

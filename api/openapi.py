@@ -43,6 +43,7 @@ TAGS = {
     "experiments": "Verdicts and the predictions behind them.",
     "catalog": "What can be asked for, and who can do it now.",
     "keys": "API keys and their scopes.",
+    "webhooks": "Addresses that are told, signed, when jobs end; and what became of each message.",
     "system": "Health, metrics, version; public.",
 }
 

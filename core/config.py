@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AfterValidator, AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 GIB = 1024**3
+
+
+def _networks(text: str) -> str:
+    """Refuse a list of networks with a typing error at the start, not at a delivery."""
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        ip_network(part)
+    return text
 
 
 class Settings(BaseSettings):
@@ -71,6 +79,33 @@ class Settings(BaseSettings):
     max_active_jobs: int = Field(10_000, gt=0, description="Unfinished jobs of one tenant.")
     requests_per_minute: int = Field(6_000, gt=0, description="Requests of one key.")
     max_predict_images: int = Field(32, gt=0, le=32, description="Images of one predict call.")
+
+    webhook_sender: bool = Field(
+        True, description="Send web hooks from this worker; false where there is no way out."
+    )
+    webhook_http: bool = Field(False, description="Allow web hooks to http:// as well.")
+    webhook_networks: Annotated[str, AfterValidator(_networks)] = Field(
+        "",
+        description="Networks beside the public ones that web hooks may reach, as CIDR by commas.",
+    )
+    max_webhooks: int = Field(20, ge=0, description="Web hooks of one tenant.")
+    webhook_threads: int = Field(16, gt=1, description="Web hooks sent at once by one worker.")
+    webhook_timeout_seconds: float = Field(15.0, gt=0, description="Longest delivery in all.")
+    webhook_poll_seconds: float = Field(2.0, gt=0, description="How often due ones are looked for.")
+    webhook_backoff_seconds: float = Field(
+        5.0, ge=0, description="Wait before a delivery is tried again; times four each time."
+    )
+    webhook_backoff_max_seconds: float = Field(
+        6 * 3600.0, ge=0, description="Longest wait before a delivery is tried again."
+    )
+    webhook_give_up_hours: float = Field(24.0, ge=0, description="A delivery is tried for so long.")
+    webhook_disable_days: float = Field(
+        5.0, gt=0, description="A web hook that has failed for so long is switched off."
+    )
+    webhook_overlap_hours: float = Field(
+        24.0, ge=0, description="How long a replaced web hook secret still signs."
+    )
+    webhook_keep_days: float = Field(30.0, gt=0, description="Ended deliveries are kept for it.")
 
     hosts: str = Field(
         "localhost,127.0.0.1,[::1]",

@@ -8,8 +8,9 @@ from typing import Literal, get_args
 import uuid_utils
 
 Prefix = Literal[
-    "tnt", "key", "ses", "wrk", "ds", "dsv", "img", "upl", "job", "art", "mdl", "exp", "req"
-]
+    "tnt", "key", "ses", "wrk", "ds", "dsv", "img", "upl", "job", "art", "mdl", "exp", "req",
+    "whk", "whd",
+]  # fmt: skip
 PREFIXES: tuple[str, ...] = get_args(Prefix)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: sorts as the number does

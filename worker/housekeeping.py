@@ -1,4 +1,4 @@
-"""What a worker's main process does beside its slots: report itself and sweep."""
+"""What a worker's main process does beside its slots: report itself, sweep, send web hooks."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from core.db.models import Worker
 from core.db.repositories.jobs import NOW, seconds_from_now
 from core.db.session import sessions
 from core.ids import new_id
+from worker import webhooks
 from worker.capabilities import capabilities
 from worker.reaper import sweep
 
@@ -29,9 +30,10 @@ FORGET_SECONDS = 3600.0
 
 
 def start(queues: Sequence[str], slots: int) -> None:
-    """Start both duties as daemon threads."""
+    """Start all duties as daemon threads."""
     threading.Thread(target=_report, args=(list(queues), slots), daemon=True, name="report").start()
     threading.Thread(target=_sweep, daemon=True, name="reaper").start()
+    webhooks.start()
 
 
 def _report(queues: list[str], slots: int) -> None:

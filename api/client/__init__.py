@@ -31,15 +31,18 @@ from api.client.records import (
     Artifact,
     ClassCount,
     Dataset,
+    Delivery,
     Event,
     Image,
     Job,
     Key,
     Model,
     NewKey,
+    NewWebhook,
     Progress,
     Upload,
     Version,
+    Webhook,
 )
 from api.client.transport import RetryPolicy
 
@@ -50,6 +53,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Dataset",
+    "Delivery",
     "DownloadRefused",
     "Event",
     "Image",
@@ -61,6 +65,7 @@ __all__ = [
     "Key",
     "Model",
     "NewKey",
+    "NewWebhook",
     "NoSuchDataset",
     "Progress",
     "RetryPolicy",
@@ -71,4 +76,5 @@ __all__ = [
     "UploadFailed",
     "Version",
     "WaitTimeout",
+    "Webhook",
 ]

@@ -19,6 +19,7 @@ from api.client.resources import Experiments, Keys, Models
 from api.client.sources import Source, open_source
 from api.client.transport import Retrying, RetryPolicy, Transport, path_of
 from api.client.uploads import CHUNK_BYTES, Tell, Uploads
+from api.client.webhooks import Webhooks
 
 
 class Client:
@@ -56,6 +57,7 @@ class Client:
         self.models = Models(self._transport)
         self.experiments = Experiments(self._transport)
         self.keys = Keys(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     def __enter__(self) -> Client:
         return self

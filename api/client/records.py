@@ -179,6 +179,42 @@ class NewKey(Key):
     key: str
 
 
+class Webhook(Record):
+    """An address that is told when jobs end."""
+
+    id: str
+    url: str
+    name: str = ""
+    events: list[str] = Field(default_factory=list)
+    kinds: list[str] = Field(default_factory=list)
+    enabled: bool = True
+    disabled_reason: str | None = None
+    failing_since: datetime | None = None
+    pending: int = 0
+    created_at: datetime | None = None
+
+
+class NewWebhook(Webhook):
+    """A web hook whose secret is new; ``secret`` is shown this once."""
+
+    secret: str
+
+
+class Delivery(Record):
+    """One message to a web hook; ``tries`` are its last attempts, oldest first."""
+
+    id: str
+    webhook_id: str
+    event: str
+    status: str
+    job_id: str | None = None
+    attempts: int = 0
+    tries: list[dict[str, Any]] = Field(default_factory=list)
+    created_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
 class Reject(Record):
     """A file that an import did not take."""
 

@@ -13,6 +13,7 @@ from core.db.repositories import jobs
 from core.errors import ChildFailed, Conflict, DermSynthError, JobCancelled, NotFound, WorkerLost
 from core.jobs.states import TERMINAL, JobStatus, may_move
 from core.services.transaction import want_hint
+from core.services.webhook_outbox import announce
 
 
 def move(job: Job, status: JobStatus) -> None:
@@ -47,6 +48,7 @@ def end(
             .where(Tenant.id == job.tenant_id)
             .values(jobs_active=Tenant.jobs_active - 1)
         )
+        announce(session, job)
     else:
         _child_ended(session, job)
 

@@ -56,6 +56,8 @@ def filled(path: str, ids: dict[str, str]) -> str:
         "model_id": "mdl",
         "experiment_id": "exp",
         "key_id": "key",
+        "webhook_id": "whk",
+        "delivery_id": "whd",
     }
     path = path.replace("{annotation}", "mask")
     return re.sub(r"\{(\w+)\}", lambda match: ids[names[match[1]]], path)
@@ -136,7 +138,10 @@ def everything(world: World, api: httpx.Client) -> dict[str, str]:
 
     outcome = world.finish(job["id"], make=make)
     images = api.get(f"/v1/dataset-versions/{version.id}/images").json()["items"]
+    webhook = api.post("/v1/webhooks", json={"url": "https://receiver.example/"}).json()["id"]
     return {
+        "whk": webhook,
+        "whd": api.post(f"/v1/webhooks/{webhook}/test").json()["id"],
         "ds": version.dataset_id,
         "dsv": version.id,
         "img": images[0]["id"],

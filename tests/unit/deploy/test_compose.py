@@ -31,8 +31,17 @@ def test_the_compose_file_has_no_problem() -> None:
 def test_its_services_are_those_of_the_architecture(document: dict[str, Any]) -> None:
     assert set(document["services"]) == {
         *("postgres", "redis", "migrate", "api"),
-        *("worker-gpu", "worker-cpu", "worker-interactive"),
+        *("worker-gpu", "worker-cpu", "worker-interactive", "webhooks"),
     }
+
+
+def test_workers_that_open_foreign_files_have_no_way_out(document: dict[str, Any]) -> None:
+    services = document["services"]
+    for name in ("worker-gpu", "worker-cpu", "worker-interactive"):
+        assert services[name]["networks"] == ["internal"]
+        assert services[name]["environment"]["DERMSYNTH_WEBHOOK_SENDER"] == "false"
+    assert services["webhooks"]["networks"] == ["internal", "outside"]
+    assert "DERMSYNTH_WEBHOOK_SENDER" not in services["webhooks"]["environment"]
 
 
 def test_data_survives_in_volumes(document: dict[str, Any]) -> None:
