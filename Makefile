@@ -16,7 +16,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := api core worker migrations
 
-.PHONY: help venv demo test up stop check format bench images third-party clean
+.PHONY: help venv demo test up stop check format bench corpus images third-party clean
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
@@ -60,6 +60,10 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.bench
+
+# Every hostile upload and what becomes of it; CORPUS=folder writes the uploads instead.
+corpus: $(STAMP)
+	@$(BIN)/python -m tests.security.corpus $(if $(CORPUS),"$(CORPUS)")
 
 images:
 	@bash scripts/build_images.sh

@@ -34,10 +34,11 @@ def service(
     with pytest.MonkeyPatch.context() as patch:
         for name, value in values.items():
             patch.setenv(name, value)
-        yield from _served(data_dir)
+        yield from served(data_dir)
 
 
-def _served(data_dir: Path) -> Iterator[World]:
+def served(data_dir: Path) -> Iterator[World]:
+    """Serve the application with the settings of the environment, and nothing of it afterwards."""
     from core.config import get_settings
     from core.db.session import engine, forget_engine, sessions
     from core.services.hints import producer
