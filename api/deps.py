@@ -13,10 +13,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.json_body import read_json
+from api.known_keys import KnownKeys
 from core.config import get_settings
 from core.db.session import reads
 from core.errors import Forbidden, Unauthorized
-from core.services.keys import authenticate_cookie, authenticate_key
+from core.services.keys import authenticate_cookie, digest, verify_key
 from core.services.principal import Principal
 
 COOKIE = "dermsynth_session"
@@ -61,7 +62,7 @@ class ApiRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             if scopes:
-                request.state.principal = await run_in_threadpool(authorise, request, scopes)
+                request.state.principal = await authorise(request, scopes)
             if takes_json:
                 await read_json(request)
             return await handle(request)
@@ -69,23 +70,46 @@ class ApiRoute(APIRoute):
         return handler
 
 
-def authorise(request: Request, scopes: list[str]) -> Principal:
+async def authorise(request: Request, scopes: list[str]) -> Principal:
     """Return the caller; Unauthorized, Forbidden for a missing scope, TooManyRequests."""
-    principal = _authenticate(request)
+    secret = _bearer_secret(request)
+    if secret is None:
+        principal = await run_in_threadpool(_by_cookie, request)
+    else:
+        principal = await _by_key(request.app.state.known_keys, secret)
     request.app.state.rate_limit.take(principal.key_id)
     if missing := [scope for scope in scopes if scope not in principal.scopes]:
         raise Forbidden(f"The key has no scope {', '.join(missing)}", code="missing_scope")
     return principal
 
 
-def _authenticate(request: Request) -> Principal:
+def _bearer_secret(request: Request) -> str | None:
     header = request.headers.get("authorization")
-    if header is not None:
-        scheme, _, secret = header.partition(" ")
-        if scheme.lower() != "bearer" or not secret:
-            raise Unauthorized("Send the key as: Authorization: Bearer dsk_…", code="invalid_key")
-        with reads()() as session:
-            return authenticate_key(session, secret.strip())
+    if header is None:
+        return None
+    scheme, _, secret = header.partition(" ")
+    if scheme.lower() != "bearer" or not secret:
+        raise Unauthorized("Send the key as: Authorization: Bearer dsk_…", code="invalid_key")
+    return secret.strip()
+
+
+async def _by_key(known: KnownKeys, secret: str) -> Principal:
+    hashed = digest(secret)
+    # a key that was found good within the last second costs neither thread nor database
+    if (principal := known.find(hashed)) is not None:
+        return principal
+    return await run_in_threadpool(_look_up, known, secret, hashed)
+
+
+def _look_up(known: KnownKeys, secret: str, hashed: str) -> Principal:
+    asked = known.asked()
+    with reads()() as session:
+        verified = verify_key(session, secret, hashed)
+    known.keep(hashed, verified, asked)
+    return verified.principal
+
+
+def _by_cookie(request: Request) -> Principal:
     cookie = request.cookies.get(COOKIE)
     if cookie is None or not get_settings().cookie_login:
         raise Unauthorized("Send a key: Authorization: Bearer dsk_…", code="missing_key")

@@ -16,6 +16,7 @@ from api import openapi, problem
 from api.body_limit import BodyLimit
 from api.context import HostCheck, RequestContext
 from api.events import EventHub
+from api.known_keys import KnownKeys
 from api.rate_limit import RateLimit
 from api.routes import (
     artifacts,
@@ -38,11 +39,11 @@ from core.config import get_settings
 ROUTERS = tuple(
     module.router
     for module in (
+        jobs,  # first: asked for most, and routes are tried in turn
         datasets,
         uploads,
         versions,
         images,
-        jobs,
         artifacts,
         models,
         experiments,
@@ -71,6 +72,7 @@ def create_app() -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.events = EventHub(settings.event_poll_seconds)
+    app.state.known_keys = KnownKeys(settings.key_cache_seconds)
     app.state.rate_limit = RateLimit(settings.requests_per_minute)
     app.state.allowed_methods = allowed_methods
     app.add_middleware(

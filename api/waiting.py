@@ -11,12 +11,10 @@ from starlette.responses import Response
 
 from api.answers import answered, json_response
 from api.job_links import linked
-from core.db.models import Job
-from core.db.repositories.access import owned
-from core.db.session import sessions
+from core.db.session import reading
 from core.jobs.states import TERMINAL
+from core.services import job_view
 from core.services.idempotency import Answer
-from core.services.job_view import view
 from core.services.principal import Principal
 
 MAX_WAIT_SECONDS = 60
@@ -31,8 +29,8 @@ def preferred_wait(request: Request) -> int:
 
 def current(principal: Principal, job_id: str) -> dict[str, Any]:
     """Return a job as it is now."""
-    with sessions()() as session:
-        return linked(view(session, owned(session, principal, Job, job_id, "job")))
+    with reading() as connection:
+        return linked(job_view.current(connection, principal, job_id))
 
 
 async def outcome(

@@ -76,8 +76,20 @@ class Settings(BaseSettings):
     )
     upload_ttl_hours: float = Field(24.0, gt=0, description="Unfinished uploads expire after it.")
 
+    max_open_uploads: int = Field(1_000, gt=0, description="Unfinished uploads of one tenant.")
+    max_open_upload_bytes: int = Field(
+        200 * GIB, gt=0, description="Announced bytes of one tenant's unfinished uploads."
+    )
+
     max_active_jobs: int = Field(10_000, gt=0, description="Unfinished jobs of one tenant.")
     requests_per_minute: int = Field(6_000, gt=0, description="Requests of one key.")
+    key_cache_seconds: float = Field(
+        1.0,
+        ge=0,
+        le=5,
+        description="How long an API process may trust a key that it has just checked; a key "
+        "revoked through another process is refused after it.",
+    )
     max_predict_images: int = Field(32, gt=0, le=32, description="Images of one predict call.")
 
     webhook_sender: bool = Field(

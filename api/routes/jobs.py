@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
@@ -25,10 +27,10 @@ from api.schemas import jobs as schemas
 from api.waiting import answer_job
 from core.config import get_settings
 from core.db.models import Job
-from core.db.repositories import job_queries, jobs
+from core.db.repositories import job_rows, jobs
 from core.db.repositories.access import owned
-from core.db.repositories.job_queries import JobFilter
-from core.db.session import reads, sessions
+from core.db.repositories.job_rows import JobFilter
+from core.db.session import reading, reads, sessions
 from core.errors import Conflict, InvalidInput, NotFound
 from core.jobs.spec import JOB_KINDS, JobKind
 from core.jobs.states import TERMINAL, JobStatus
@@ -94,64 +96,27 @@ def _create(
         return once(session, principal, wish, make)[0]
 
 
-def add_kind_routes() -> None:
-    """Add ``POST /v1/jobs/{kind}`` for every public kind, and 404 for every other name.
+class KindInPath(Convertor[str]):
+    """Matches the name of a public kind where an id could stand."""
 
-    Diagnostic kinds have a route when the settings offer them, but never stand in openapi.json.
-    """
-    for name, kind in JOB_KINDS:
-        if kind.public:
-            # else GET /{job_id} would answer here, with 404
-            router.add_api_route(f"/{name}", only_post, methods=OTHERS, include_in_schema=False)
-            router.add_api_route(
-                f"/{name}",
-                _creator(kind) if not kind.diagnostic else _diagnostic(kind),
-                methods=["POST"],
-                status_code=202,
-                response_model=schemas.Job,
-                responses={200: {"model": schemas.Job | schemas.Validity, "description": ENDED}},
-                operation_id=f"jobs_create_{name}",
-                summary=kind.summary,
-                include_in_schema=not kind.diagnostic,
-            )
-    router.add_api_route(
-        "/{kind}",
-        unknown_kind,
-        methods=["POST"],
-        include_in_schema=False,
-        dependencies=[Depends(Requires("jobs:write"))],
-    )
+    regex = "|".join(re.escape(name) for name, kind in JOB_KINDS if kind.public)
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
 
 
-OTHERS = ["GET", "PUT", "PATCH", "DELETE"]
+register_url_convertor("job_kind", KindInPath())
 
 
+@router.api_route(
+    "/{kind:job_kind}", methods=["GET", "PUT", "PATCH", "DELETE"], include_in_schema=False
+)
 def only_post() -> Response:
-    """Refuse to read a kind: it is described in the catalog."""
+    """Refuse to read a kind, which else GET /{job_id} would answer with 404."""
     raise HTTPException(405, "Method Not Allowed")
-
-
-ENDED = "The ended job (`Prefer: wait`), or the estimate (`validate_only`)."
-
-
-def _diagnostic(kind: JobKind[Any, Any]) -> Callable[..., Coroutine[Any, Any, Response]]:
-    create = _creator(kind)
-
-    async def create_if_offered(**arguments: Any) -> Response:
-        public_kind(kind.name)
-        return await create(**arguments)
-
-    create_if_offered.__signature__ = inspect.signature(create, eval_str=True)  # type: ignore[attr-defined]
-    return create_if_offered
-
-
-def unknown_kind(kind: str) -> Response:
-    """Say which kinds there are."""
-    public_kind(kind[:80])
-    raise NotFound(f"There is no job kind {kind[:80]!r}", code="unknown_job_kind")
-
-
-add_kind_routes()
 
 
 @router.get("", operation_id="jobs_list", response_model=schemas.JobPage)
@@ -169,8 +134,8 @@ def list_jobs(
 ) -> Response:
     """List jobs, newest first, children included."""
     wanted = JobFilter(kind, status, label, dataset_id, parent_id, created_after)
-    with sessions()() as session:
-        rows = job_queries.newest_jobs(session, principal, wanted, page.text(), page.limit + 1)
+    with reads()() as session:
+        rows = job_rows.newest_jobs(session, principal, wanted, page.text(), page.limit + 1)
         shown = {one["id"]: one for one in job_view.views(session, rows[: page.limit])}
     return json_response(paged(rows, page, lambda row: linked(shown[row.id]), lambda row: row.id))
 
@@ -178,9 +143,9 @@ def list_jobs(
 @router.get("/{job_id}", operation_id="jobs_get", response_model=schemas.Job)
 def get_job(request: Request, principal: JobsRead, job_id: JobId) -> Response:
     """Return a job."""
-    with reads()() as session:
-        job = owned(session, principal, Job, job_id, "job")
-        return tagged(request, linked(job_view.view(session, job)))
+    with reading() as connection:
+        job = job_view.current(connection, principal, job_id)
+    return tagged(request, linked(job))
 
 
 @router.get(
@@ -310,3 +275,53 @@ def _check_retry(job: Job) -> None:
         raise Conflict(
             f"The job is {job.status}: there is nothing to retry", code="nothing_to_retry"
         )
+
+
+ENDED = "The ended job (`Prefer: wait`), or the estimate (`validate_only`)."
+
+
+def add_kind_routes() -> None:
+    """Add ``POST /v1/jobs/{kind}`` for every public kind, and 404 for every other name.
+
+    Diagnostic kinds have a route when the settings offer them, but never stand in openapi.json.
+    """
+    for name, kind in JOB_KINDS:
+        if kind.public:
+            router.add_api_route(
+                f"/{name}",
+                _creator(kind) if not kind.diagnostic else _diagnostic(kind),
+                methods=["POST"],
+                status_code=202,
+                response_model=schemas.Job,
+                responses={200: {"model": schemas.Job | schemas.Validity, "description": ENDED}},
+                operation_id=f"jobs_create_{name}",
+                summary=kind.summary,
+                include_in_schema=not kind.diagnostic,
+            )
+    router.add_api_route(
+        "/{kind}",
+        unknown_kind,
+        methods=["POST"],
+        include_in_schema=False,
+        dependencies=[Depends(Requires("jobs:write"))],
+    )
+
+
+def _diagnostic(kind: JobKind[Any, Any]) -> Callable[..., Coroutine[Any, Any, Response]]:
+    create = _creator(kind)
+
+    async def create_if_offered(**arguments: Any) -> Response:
+        public_kind(kind.name)
+        return await create(**arguments)
+
+    create_if_offered.__signature__ = inspect.signature(create, eval_str=True)  # type: ignore[attr-defined]
+    return create_if_offered
+
+
+def unknown_kind(kind: str) -> Response:
+    """Say which kinds there are."""
+    public_kind(kind[:80])
+    raise NotFound(f"There is no job kind {kind[:80]!r}", code="unknown_job_kind")
+
+
+add_kind_routes()  # last: what is asked for most is found first

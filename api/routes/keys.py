@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.answers import json_response
@@ -72,8 +72,9 @@ def list_keys(principal: KeysAdmin, page: PageDep) -> Response:
 
 
 @router.delete("/{key_id}", operation_id="keys_delete", status_code=204, response_class=Response)
-def delete(principal: KeysAdmin, key_id: KeyId) -> Response:
-    """Revoke a key; the next request with it is refused."""
+def delete(request: Request, principal: KeysAdmin, key_id: KeyId) -> Response:
+    """Revoke a key; it is refused at once, by other API processes within a second."""
     with transaction(sessions()) as session:
         products.revoke(session, owned(session, principal, ApiKey, key_id, "key"))
+    request.app.state.known_keys.forget(key_id)
     return Response(status_code=204)

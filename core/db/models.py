@@ -178,6 +178,9 @@ class Image(Owned, Base):
 
 class Upload(Owned, Base):
     __tablename__ = "uploads"
+    __table_args__ = (
+        Index("ix_uploads_open", "tenant_id", postgresql_where=text("completed_at IS NULL")),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     filename: Mapped[str]
@@ -202,7 +205,16 @@ class Job(Owned, Base):
         CheckConstraint(f"status IN ({STATUSES})", name="status"),
         CheckConstraint("pending_children >= 0", name="pending_children"),
         Index(None, "tenant_id", "id"),
+        # lists by kind and by state, newest first, at any number of jobs
+        Index("ix_jobs_by_kind", "tenant_id", "kind", "id"),
+        Index("ix_jobs_by_status", "tenant_id", "status", "id"),
         Index(None, "parent_id", "ordinal"),
+        Index(
+            "ix_jobs_waiting",  # a job's place in its queue
+            "queue",
+            "id",
+            postgresql_where=text("status = 'queued' AND pending_children = 0"),
+        ),
         Index(
             "ix_jobs_claimable",
             "queue",

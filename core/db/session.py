@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.config import get_settings
@@ -48,14 +48,20 @@ def sessions() -> sessionmaker[Session]:
 
 
 @lru_cache(maxsize=1)
-def reads() -> sessionmaker[Session]:
-    """Return a factory of sessions for short reads: every statement stands alone.
+def _autocommit() -> Engine:
+    """Return the same pool, without transactions: a read costs half the round trips."""
+    return engine().execution_options(isolation_level="AUTOCOMMIT")
 
-    Without BEGIN and ROLLBACK around it, a read costs half the round trips.
-    """
-    return sessionmaker(
-        engine().execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False
-    )
+
+@lru_cache(maxsize=1)
+def reads() -> sessionmaker[Session]:
+    """Return a factory of sessions for short reads: every statement stands alone."""
+    return sessionmaker(_autocommit(), expire_on_commit=False)
+
+
+def reading() -> Connection:
+    """Open a connection for reads that happen all the time: no session, no mapped objects."""
+    return _autocommit().connect()
 
 
 _of_parents: list[Engine] = []
@@ -67,4 +73,5 @@ def forget_engine() -> None:
         _of_parents.append(engine())
     engine.cache_clear()
     sessions.cache_clear()
+    _autocommit.cache_clear()
     reads.cache_clear()

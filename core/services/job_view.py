@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from core.config import get_settings
 from core.db.models import Artifact, Job
-from core.db.repositories import job_queries, jobs
+from core.db.repositories import job_queries, job_rows, jobs
 from core.db.repositories.job_queries import Place, Step
+from core.db.repositories.job_rows import JobRow
 from core.jobs.states import TERMINAL, JobStatus
+from core.services.principal import Principal
 
 ETA_FROM = 0.01
 """Below this fraction the time so far says nothing about the time to come."""
@@ -24,11 +27,11 @@ def silence_seconds() -> float:
     return max(30.0, 3 * get_settings().heartbeat_seconds)
 
 
-def views(session: Session, rows: Sequence[Job]) -> list[dict[str, Any]]:
+def views(session: Session, rows: Sequence[Job | JobRow]) -> list[dict[str, Any]]:
     """Return the jobs as JSON objects; a fixed number of queries, however many jobs."""
     claimed = [job.id for job in rows if job.claims]  # others cannot have published anything
     running = [job.id for job in rows if job.status == JobStatus.RUNNING]
-    queued = [job.id for job in rows if job.status == JobStatus.QUEUED]
+    queued = {job.id: job.queue for job in rows if job.status == JobStatus.QUEUED}
     below = _by_parent(job_queries.descendants(session, running))
     places = job_queries.places(session, queued, silence_seconds())
     artifacts = jobs.artifacts_of(session, claimed) if claimed else {}
@@ -40,6 +43,21 @@ def view(session: Session, job: Job) -> dict[str, Any]:
     return views(session, [job])[0]
 
 
+def current(connection: Connection, principal: Principal, job_id: str) -> dict[str, Any]:
+    """Return a job as it is now; NotFound also for another tenant's.
+
+    One query, and one more each for the progress of children and for artifacts, if there are any.
+    """
+    job, around = job_rows.one_job(connection, principal, job_id, silence_seconds())
+    below, artifacts = _by_parent(()), []
+    if around.has_children:
+        below = _by_parent(job_queries.descendants(Session(connection), [job_id]))
+    if around.has_artifacts:
+        artifacts = jobs.artifacts_of(Session(connection), [job_id])[job_id]
+    place = None if around.before is None else Place(around.before, bool(around.served))
+    return _view(job, below, place, artifacts)
+
+
 def _by_parent(steps: Sequence[Step]) -> dict[str | None, list[Step]]:
     found: dict[str | None, list[Step]] = defaultdict(list)
     for step in steps:
@@ -48,7 +66,7 @@ def _by_parent(steps: Sequence[Step]) -> dict[str | None, list[Step]]:
 
 
 def _view(
-    job: Job,
+    job: Job | JobRow,
     below: Mapping[str | None, list[Step]],
     place: Place | None,
     artifacts: Sequence[Artifact],
@@ -76,7 +94,9 @@ def _view(
     }
 
 
-def _progress(job: Job, below: Mapping[str | None, list[Step]], waiting: bool) -> dict[str, Any]:
+def _progress(
+    job: Job | JobRow, below: Mapping[str | None, list[Step]], waiting: bool
+) -> dict[str, Any]:
     fraction = 0.0
     if job.status == JobStatus.SUCCEEDED:
         fraction = 1.0
@@ -91,7 +111,7 @@ def _progress(job: Job, below: Mapping[str | None, list[Step]], waiting: bool) -
     }
 
 
-def _step(job: Job) -> Step:
+def _step(job: Job | JobRow) -> Step:
     return Step(
         job.id,
         job.parent_id,
@@ -127,7 +147,7 @@ def fraction_of(step: Step, below: Mapping[str | None, list[Step]]) -> float:
     return step.span_start + (step.span_end - step.span_start) * share
 
 
-def _eta(job: Job, fraction: float) -> float | None:
+def _eta(job: Job | JobRow, fraction: float) -> float | None:
     if job.status != JobStatus.RUNNING or job.started_at is None or fraction < ETA_FROM:
         return None
     elapsed = (datetime.now(UTC) - job.started_at).total_seconds()

@@ -8,6 +8,7 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -112,20 +113,33 @@ def create_key(
     return row, secret
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Whose key it is, and for how many more seconds; None when it does not expire."""
+
+    principal: Principal
+    seconds_left: float | None
+
+
 def authenticate_key(session: Session, secret: str) -> Principal:
     """Return whose key this is; Unauthorized when unknown, expired or revoked."""
+    return verify_key(session, secret, digest(secret)).principal
+
+
+def verify_key(session: Session, secret: str, hashed: str) -> Verified:
+    """Look up a key by its digest; Unauthorized when unknown, expired or revoked."""
     found = None
     if looks_like_key(secret):
-        statement = select(ApiKey, NOW).where(ApiKey.hash == digest(secret))
-        found = session.execute(statement).first()
+        found = session.execute(select(ApiKey, NOW).where(ApiKey.hash == hashed)).first()
     if found is None:
         raise Unauthorized("The API key is not known", code="invalid_key")
     row, now = found
-    if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
+    left = None if row.expires_at is None else (row.expires_at - now).total_seconds()
+    if row.revoked_at is not None or (left is not None and left <= 0):
         raise Unauthorized("The API key has expired or was revoked", code="key_expired")
     if row.last_used_at is None or now - row.last_used_at > _USED_EVERY:
         session.execute(update(ApiKey).where(ApiKey.id == row.id).values(last_used_at=now))
-    return Principal(row.tenant_id, row.id, frozenset(row.scopes))
+    return Verified(Principal(row.tenant_id, row.id, frozenset(row.scopes)), left)
 
 
 def new_login_token(session: Session, tenant_id: str) -> str:

@@ -16,22 +16,27 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.config import get_settings
 from core.db.models import Upload
 from core.db.repositories import jobs, uploads
-from core.errors import Conflict, InvalidInput, PayloadTooLarge
+from core.errors import Conflict, InvalidInput, PayloadTooLarge, TooManyRequests
 from core.ids import new_id
 from core.services.inputs import upload_path
 from core.services.principal import Principal
 from core.storage.blobs import disk_errors, sha256_of
 
+UPLOAD_RETRY_SECONDS = 60
+
 
 def begin(
     session: Session, principal: Principal, *, length: int, sha256: str | None, filename: str
 ) -> Upload:
-    """Announce an upload; PayloadTooLarge above the limit."""
-    limit = get_settings().max_upload_bytes
-    if length > limit:
-        raise PayloadTooLarge(
-            f"An upload has at most {limit} bytes, this one {length}", extra={"limit_bytes": limit}
-        )
+    """Announce an upload; PayloadTooLarge, TooManyRequests above the limits."""
+    settings = get_settings()
+    for limit in (settings.max_upload_bytes, settings.max_open_upload_bytes):
+        if length > limit:
+            raise PayloadTooLarge(
+                f"An upload has at most {limit} bytes, this one {length}",
+                extra={"limit_bytes": limit},
+            )
+    _check_room(session, principal, length)
     row = Upload(
         id=new_id("upl"),
         tenant_id=principal.tenant_id,
@@ -40,6 +45,27 @@ def begin(
         sha256=sha256,
     )
     return uploads.add(session, row, _ttl())
+
+
+def _check_room(session: Session, principal: Principal, length: int) -> None:
+    """Refuse an announcement when too much is announced and has not arrived."""
+    settings = get_settings()
+    count, announced = uploads.lock_open(session, principal)
+    if count >= settings.max_open_uploads:
+        raise TooManyRequests(
+            f"{count} uploads are unfinished; the limit is {settings.max_open_uploads}. Finish "
+            "one, or wait until one expires",
+            code="too_many_uploads",
+            retry_after=UPLOAD_RETRY_SECONDS,
+        )
+    if announced + length > settings.max_open_upload_bytes:
+        raise TooManyRequests(
+            f"{announced} bytes of unfinished uploads are announced; with {length} more the limit "
+            f"of {settings.max_open_upload_bytes} is passed. Finish an upload first",
+            code="too_many_upload_bytes",
+            retry_after=UPLOAD_RETRY_SECONDS,
+            extra={"limit_bytes": settings.max_open_upload_bytes},
+        )
 
 
 def record_whole(

@@ -74,6 +74,22 @@ def test_queue_position_counts_those_before(api: httpx.Client) -> None:
     assert second["queue_position"] == 1
 
 
+def test_a_job_reads_the_same_alone_and_in_the_list(world: World, api: httpx.Client) -> None:
+    world.worker("cpu")
+    jobs = [submit(api) for _ in range(5)]
+    light = api.post("/v1/jobs/noop", json={}).json()  # a queue of its own
+    world.start(jobs[1]["id"])
+    world.finish(jobs[2]["id"])
+    listed = {job["id"]: job for job in api.get("/v1/jobs?limit=200").json()["items"]}
+    shown = [job["id"] for job in (*jobs, light)]
+    assert [api.get(f"/v1/jobs/{one}").json() for one in shown] == [listed[one] for one in shown]
+    waiting = [one for one in shown if listed[one]["status"] == "queued"]
+    by_queue: dict[str, list[int]] = {}
+    for one in waiting:
+        by_queue.setdefault(listed[one]["queue"], []).append(listed[one]["queue_position"])
+    assert all(found == list(range(found[0], found[0] + len(found))) for found in by_queue.values())
+
+
 def test_prefer_wait_answers_with_the_end(world: World, api: httpx.Client) -> None:
     world.worker("cpu")
     answers: list[httpx.Response] = []

@@ -12,10 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from core.db.models import ApiKey
+from core.db.repositories import products
 from core.db.session import sessions
 from core.errors import OutOfMemory
 from core.services.keys import login_token
 from tests.api.world import World, png
+from tests.integration.harness import eventually
 
 RESULT = {"model_id": "m", "classes": ["a"], "predictions": [], "intended_use": "research only"}
 
@@ -157,6 +160,17 @@ def test_keys(world: World, api: httpx.Client) -> None:
     assert api.delete(f"/v1/keys/{made['id']}").status_code == 204
     refused = other.get("/v1/jobs")
     assert (refused.status_code, refused.json()["code"]) == (401, "key_expired")
+
+
+def test_a_key_revoked_by_another_process_is_refused_within_the_cache_time(
+    world: World, api: httpx.Client
+) -> None:
+    made = api.post("/v1/keys", json={"name": "ward", "scopes": ["jobs:read"]}).json()
+    other = world.client(made["key"])
+    assert other.get("/v1/jobs").status_code == 200
+    with world.sessions.begin() as session:  # past this process's memory of good keys
+        products.revoke(session, session.get_one(ApiKey, made["id"]))
+    eventually(lambda: other.get("/v1/jobs").status_code == 401, patience=10)
 
 
 def test_a_key_cannot_give_more_than_it_has(world: World) -> None:

@@ -6,12 +6,15 @@ import fcntl
 import hashlib
 import socket
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from sqlalchemy import func, update
 
+from core.config import get_settings
 from core.db.models import Upload
 from core.services.inputs import upload_path
 from core.services.uploads import remove_expired
@@ -47,6 +50,55 @@ def test_an_upload_in_pieces(api: httpx.Client) -> None:
         assert offset(api, upload) == int(answer.headers["upload-offset"])
     assert upload_path(upload).read_bytes() == data
     assert api.head(f"/v1/uploads/{upload}").headers["upload-length"] == str(len(data))
+
+
+@pytest.fixture
+def little_room(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two unfinished uploads of 1,000 bytes in all."""
+    monkeypatch.setenv("DERMSYNTH_MAX_OPEN_UPLOADS", "2")
+    monkeypatch.setenv("DERMSYNTH_MAX_OPEN_UPLOAD_BYTES", "1000")
+    get_settings.cache_clear()
+    yield
+    monkeypatch.undo()
+    get_settings.cache_clear()
+
+
+def announce(api: httpx.Client, length: int) -> tuple[int, str | None]:
+    answer = api.post("/v1/uploads", json={"length": length})
+    assert (answer.status_code == 429) == ("retry-after" in answer.headers)
+    return answer.status_code, answer.json().get("code")
+
+
+def test_unfinished_uploads_of_a_tenant_are_bounded_in_number(
+    api: httpx.Client, stranger: httpx.Client, little_room: None
+) -> None:
+    first = begin(api, 5)
+    begin(api, 5)
+    assert announce(api, 5) == (429, "too_many_uploads")
+    begin(stranger, 5)
+    assert send(api, first, 0, b"01234").status_code == 204  # finished: there is room again
+    begin(api, 5)
+
+
+def test_unfinished_uploads_of_a_tenant_are_bounded_in_bytes(
+    world: World, api: httpx.Client, little_room: None
+) -> None:
+    assert announce(api, 1001) == (413, "payload_too_large")
+    upload = begin(api, 600)
+    assert announce(api, 401) == (429, "too_many_upload_bytes")
+    begin(api, 400)
+    with world.sessions.begin() as session:  # an expired upload takes no room
+        session.execute(update(Upload).where(Upload.id == upload).values(expires_at=func.now()))
+    begin(api, 600)
+
+
+def test_two_announcements_at_once_do_not_both_take_the_last_place(
+    api: httpx.Client, little_room: None
+) -> None:
+    begin(api, 5)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: announce(api, 5)[0], range(8)))
+    assert sorted(answers) == [201] + [429] * 7
 
 
 def test_a_wrong_offset_tells_the_right_one(api: httpx.Client) -> None:

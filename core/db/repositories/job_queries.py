@@ -11,46 +11,8 @@ from sqlalchemy import func, literal_column, select, text
 from sqlalchemy.orm import Session
 
 from core.db.models import Job, Worker
-from core.db.repositories.access import readable
 from core.db.repositories.jobs import seconds_from_now
 from core.jobs.states import JobStatus
-from core.services.principal import Principal
-
-
-@dataclass(frozen=True, slots=True)
-class JobFilter:
-    """Which jobs are asked for; None does not restrict."""
-
-    kind: str | None = None
-    status: str | None = None
-    label: str | None = None
-    dataset_id: str | None = None
-    parent_id: str | None = None
-    created_after: datetime | None = None
-
-
-def newest_jobs(
-    session: Session, principal: Principal, wanted: JobFilter, before: str | None, limit: int
-) -> list[Job]:
-    """Return jobs, newest first; ``parent_id`` "none" means those without a parent."""
-    query = readable(principal, Job).order_by(Job.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(Job.id < before)
-    if wanted.kind is not None:
-        query = query.where(Job.kind == wanted.kind)
-    if wanted.status is not None:
-        query = query.where(Job.status == wanted.status)
-    if wanted.label is not None:
-        query = query.where(Job.labels.contains([wanted.label]))
-    if wanted.dataset_id is not None:
-        query = query.where(Job.dataset_ids.contains([wanted.dataset_id]))
-    if wanted.created_after is not None:
-        query = query.where(Job.created_at > wanted.created_after)
-    if wanted.parent_id == "none":
-        query = query.where(Job.parent_id.is_(None))
-    elif wanted.parent_id is not None:
-        query = query.where(Job.parent_id == wanted.parent_id)
-    return list(session.scalars(query))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +60,33 @@ class Place:
 
 
 _PLACES = text("""
-    SELECT j.id,
-        (SELECT count(*) FROM jobs q
-         WHERE q.queue = j.queue AND q.status = 'queued' AND q.pending_children = 0
-           AND q.id < j.id),
-        EXISTS (SELECT FROM workers w
-                WHERE j.queue = ANY(w.queues)
-                  AND w.last_seen > clock_timestamp() - make_interval(secs => :silence))
-    FROM jobs j WHERE j.id = ANY(:ids)
+    SELECT id, before, EXISTS (
+        SELECT FROM workers w
+        WHERE place.queue = ANY(w.queues)
+          AND w.last_seen > clock_timestamp() - make_interval(secs => :silence))
+    FROM (
+        SELECT id, queue, row_number() OVER (PARTITION BY queue ORDER BY id) - 1 AS before
+        FROM jobs
+        WHERE queue = ANY(:queues) AND status = 'queued' AND pending_children = 0 AND id <= :last
+    ) AS place
+    WHERE id = ANY(:ids)
 """)
 
 
-def places(session: Session, queued: Sequence[str], silence_seconds: float) -> dict[str, Place]:
-    """Return where each of the queued jobs stands, in one query."""
+def places(session: Session, queued: Mapping[str, str], silence_seconds: float) -> dict[str, Place]:
+    """Return where each of the queued jobs stands, given queue by id.
+
+    One query counts each queue once, however many of its jobs are asked for.
+    """
     if not queued:
         return {}
-    rows = session.execute(_PLACES, {"ids": list(queued), "silence": silence_seconds})
-    return {row[0]: Place(row[1], row[2]) for row in rows}
+    values = {
+        "ids": list(queued),
+        "queues": sorted(set(queued.values())),
+        "last": max(queued),
+        "silence": silence_seconds,
+    }
+    return {row[0]: Place(row[1], row[2]) for row in session.execute(_PLACES, values)}
 
 
 def live_workers(session: Session, silence_seconds: float) -> list[Worker]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, cast, func, select, text, update
+from sqlalchemy import BindParameter, Integer, cast, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -18,7 +18,7 @@ from core.jobs.states import TERMINAL, JobStatus
 NOW = func.clock_timestamp()
 
 
-def seconds_from_now(seconds: float) -> Any:
+def seconds_from_now(seconds: float | BindParameter[float]) -> Any:
     """Return the SQL of a time on the database's clock."""
     return NOW + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
@@ -244,22 +244,6 @@ def unhinted(
         update(Job).where(Job.id.in_(due)).values(hinted_at=NOW).returning(Job.id, Job.queue)
     )
     return sorted((row[0], row[1]) for row in rows)
-
-
-def queue_position(session: Session, job: Job) -> int | None:
-    """Return how many due jobs stand before a queued one in its queue."""
-    if job.status != JobStatus.QUEUED:
-        return None
-    return session.scalar(
-        select(func.count())
-        .select_from(Job)
-        .where(
-            Job.queue == job.queue,
-            Job.status == JobStatus.QUEUED,
-            Job.pending_children == 0,
-            Job.id < job.id,
-        )
-    )
 
 
 def try_advisory_lock(session: Session, key: str) -> bool:

@@ -25,6 +25,20 @@ def add(session: Session, upload: Upload, ttl: timedelta) -> Upload:
     return upload
 
 
+def lock_open(session: Session, principal: Principal) -> tuple[int, int]:
+    """Return number and announced bytes of unfinished uploads; other announcements wait.
+
+    The lock ends with the transaction; without it two announcements could both find room.
+    """
+    lock = func.pg_advisory_xact_lock(func.hashtextextended(f"uploads:{principal.tenant_id}", 0))
+    session.execute(select(lock))
+    mine = readable(principal, Upload).where(Upload.completed_at.is_(None), Upload.expires_at > NOW)
+    row = session.execute(
+        mine.with_only_columns(func.count(), func.coalesce(func.sum(Upload.length), 0))
+    ).one()
+    return int(row[0]), int(row[1])
+
+
 def live(session: Session, principal: Principal, upload_id: str, *, lock: bool = False) -> Upload:
     """Return an upload that has not expired; NotFound otherwise."""
     query = readable(principal, Upload).where(Upload.id == upload_id, Upload.expires_at > NOW)
