@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from core.db.repositories.job_queries import EventRow, events_of_many
-from core.db.session import sessions
+from core.db.session import reads
 from core.jobs.states import TERMINAL
 from core.services.job_view import stamp
 
@@ -90,21 +91,22 @@ class EventHub:
 
     async def _poll(self) -> None:
         # a listener whose client does not read gets nothing more until it does
-        ready = [one for one in self._listeners if one.queue.qsize() < BATCH]
-        after: dict[str, int] = {}
-        for one in ready:
-            after[one.job_id] = min(one.seq, after.get(one.job_id, one.seq))
-        if not after:
+        ready: dict[str, list[Listener]] = defaultdict(list)
+        for one in self._listeners:
+            if one.queue.qsize() < BATCH:
+                ready[one.job_id].append(one)
+        if not ready:
             return
+        after = {job_id: min(one.seq for one in group) for job_id, group in ready.items()}
         for event in await run_in_threadpool(_fetch, after):
-            for one in ready:
-                if one.job_id == event.job_id and event.seq > one.seq:
+            for one in ready[event.job_id]:
+                if event.seq > one.seq:
                     one.seq = event.seq
                     one.queue.put_nowait(event)
 
 
 def _fetch(after: dict[str, int]) -> list[EventRow]:
-    with sessions()() as session:
+    with reads()() as session:
         return events_of_many(session, after, BATCH)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -57,6 +58,7 @@ ROUTERS = tuple(
 THREADS = 40
 """Routes that run at once in threads; the pool of connections is as large."""
 SHUTDOWN_SECONDS = 5
+OPEN_FILES = 65_536
 
 
 def create_app() -> FastAPI:
@@ -127,6 +129,7 @@ def main() -> None:
     parser.add_argument("--proxy", default="", help="addresses of trusted proxies, by commas")
     parser.add_argument("--log-level", default="info")
     arguments = parser.parse_args()
+    _raise_open_files()
     uvicorn.run(
         "api.main:create_app",
         factory=True,
@@ -139,6 +142,14 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
+
+
+def _raise_open_files() -> None:
+    """Let this process hold as many sockets as it may: each listener of events takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 if __name__ == "__main__":

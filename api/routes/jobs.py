@@ -194,9 +194,8 @@ def _last_event_id(request: Request, after: int) -> int:
 
 
 def _state(principal: Principal, job_id: str) -> tuple[str, int]:
-    with sessions()() as session:
-        job = owned(session, principal, Job, job_id, "job")
-        return job.status, job.last_seq
+    with reading() as connection:
+        return job_rows.state(connection, principal, job_id)
 
 
 def _event_page(principal: Principal, job_id: str, page: Page, after: int) -> Response:

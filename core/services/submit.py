@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.config import get_settings
@@ -67,10 +66,11 @@ def submit(
 ) -> Job:
     """Write a queued job with its first event; the hint goes out after the commit."""
     checked = check(session, principal.tenant_id, kind, raw)
-    _count_active(session, principal.tenant_id)
     job = _new_job(checked, principal.tenant_id)
     job.labels = list(labels)
-    return _enqueue(session, job)
+    _enqueue(session, job)
+    _count_active(session, principal.tenant_id)
+    return job
 
 
 def submit_children(session: Session, parent: Job, wanted: Children) -> list[Job]:
@@ -111,27 +111,25 @@ def _new_job(checked: Checked, tenant_id: str) -> Job:
 
 
 def _enqueue(session: Session, job: Job) -> Job:
-    session.add(job)
-    session.flush()
-    jobs.add_event(session, job.id, "submitted", {"kind": job.kind, "queue": job.queue})
-    session.refresh(job)
+    jobs.add_new(session, job, "submitted", {"kind": job.kind, "queue": job.queue})
     want_hint(session, job.id, job.queue)
     return job
 
 
 def _count_active(session: Session, tenant_id: str) -> None:
-    # key_share: rows that refer to the tenant can be written meanwhile, or a long commit of one
-    # job would hold up every submission
-    tenant = session.scalar(
-        select(Tenant).where(Tenant.id == tenant_id).with_for_update(key_share=True)
-    )
+    """Count one more unfinished job; TooManyRequests at the limit: the caller rolls back.
+
+    The last write of a submission: the tenant's row is the one thing that all its submissions
+    lock, so it is held for as short as can be.
+    """
+    limit = get_settings().max_active_jobs
+    if jobs.count_active(session, tenant_id, limit):
+        return
+    tenant = session.get(Tenant, tenant_id)
     if tenant is None:
         raise NotFound(f"There is no tenant {tenant_id}", code="tenant_not_found")
-    limit = tenant.max_active_jobs or get_settings().max_active_jobs
-    if tenant.jobs_active >= limit:
-        raise TooManyRequests(
-            f"{tenant.jobs_active} jobs are unfinished; the limit is {limit}",
-            code="too_many_jobs",
-            retry_after=30,
-        )
-    tenant.jobs_active += 1
+    raise TooManyRequests(
+        f"{tenant.jobs_active} jobs are unfinished; the limit is {tenant.max_active_jobs or limit}",
+        code="too_many_jobs",
+        retry_after=30,
+    )

@@ -1,15 +1,16 @@
 """``python -m tests.bench``: measures, prints a table, writes build/bench.json.
 
-Exit code 0 only if every goal was met. Names on the command line choose: pixels, service, or rows
-of pixels: features, augment, import.
+Exit code 0 only if every goal was met. Names on the command line choose: pixels, service, or single
+rows (augment, get_job_p95, ...). ``--full`` submits for 60 s instead of 10.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,50 +21,67 @@ from core.db.migrate import upgrade
 from core.embedded.servers import Servers
 from tests.bench.measure import Row
 from tests.bench.pixels import Bench
+from tests.bench.service import ROWS, rows
+from tests.bench.stack import Stack
 
 OUT = Path("build/bench.json")
 PARTS = ("pixels", "service")
 
 
-def measure(folder: Path, parts: list[str]) -> Iterator[Row]:
-    bench = Bench(folder)
-    if "pixels" in parts:
-        yield from bench.rows()
-    elif rows := [part for part in parts if part in Bench.ROWS]:
-        yield from bench.rows(rows)
-    if "service" in parts:
-        from tests.bench.service import Service
-
-        (folder / "service").mkdir()
-        with Servers(folder / "servers") as servers:
-            upgrade(servers.database_url)
-            service = Service(servers.database_url, servers.redis_url, folder / "service")
-            try:
-                yield from service.rows(bench.archive)
-            finally:
-                service.close()
+def measure(folder: Path, names: list[str], full: bool) -> Iterator[Row]:
+    bench = None
+    pixels = Bench.ROWS if "pixels" in names else [n for n in Bench.ROWS if n in names]
+    service = ROWS if "service" in names else [name for name in ROWS if name in names]
+    if pixels or "two_workers" in service:
+        bench = Bench(folder)
+    if bench and pixels:
+        yield from bench.rows(list(pixels))
+    if service:
+        yield from measure_service(folder, service, full, bench)
 
 
-def show(rows: list[Row]) -> None:
+def measure_service(
+    folder: Path, wanted: Iterable[str], full: bool, bench: Bench | None
+) -> Iterator[Row]:
+    (folder / "service").mkdir()
+    archive = bench.archive if bench else folder
+    with Servers(folder / "servers") as servers:
+        upgrade(servers.database_url)
+        stack = Stack(servers.database_url, servers.redis_url, folder / "service")
+        measures = rows(archive, full)
+        try:
+            for name in wanted:
+                yield measures[name](stack)
+        finally:
+            stack.close()
+
+
+def show(measured: list[Row]) -> None:
     table = Table("name", "value", "against", "ratio", "goal", "ok")
-    for row in rows:
+    for row in measured:
         ratio = "-" if row.ratio is None else f"{row.ratio:.2f}x"
         met = "yes" if row.ok else "NO"
         table.add_row(row.name, f"{row.value:.4g} {row.unit}", row.against, ratio, row.goal, met)
-    Console(width=140).print(table)
+    Console(width=160).print(table)
 
 
 def main() -> int:
-    parts = sys.argv[1:] or list(PARTS)
-    known = (*PARTS, *Bench.ROWS)
-    if unknown := set(parts) - set(known):
-        sys.exit(f"unknown parts {sorted(unknown)}; known: {', '.join(known)}")
+    known = {*PARTS, *Bench.ROWS, *ROWS}
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(sorted(known)))
+    parser.add_argument("--full", action="store_true", help="submit for 60 s")
+    given = parser.parse_args()
+    if unknown := set(given.names) - known:
+        parser.error(f"unknown names {sorted(unknown)}; known: {', '.join(sorted(known))}")
     with tempfile.TemporaryDirectory(prefix="dermsynth-bench-") as folder:
-        rows = list(measure(Path(folder), parts))
-    show(rows)
+        measured = []
+        for row in measure(Path(folder), given.names or list(PARTS), given.full):
+            print(f"{row.name}: {row.value:.4g} {row.unit} ({row.against})", flush=True)
+            measured.append(row)
+    show(measured)
     OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    return 0 if all(row.ok for row in rows) else 1
+    OUT.write_text(json.dumps([asdict(row) for row in measured], indent=1) + "\n")
+    return 0 if all(row.ok for row in measured) else 1
 
 
 if __name__ == "__main__":

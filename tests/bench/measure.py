@@ -34,12 +34,19 @@ def ratio_row(
 
 
 def bound_row(
-    name: str, value: float, unit: str, bound: float, kind: Literal["most", "least"] = "most"
+    name: str,
+    value: float,
+    unit: str,
+    bound: float,
+    kind: Literal["most", "least"] = "most",
+    *,
+    note: str = "-",
+    also: bool = True,
 ) -> Row:
-    """Compare a number with an absolute bound."""
-    ok = value <= bound if kind == "most" else value >= bound
+    """Compare a number with an absolute bound; ``also`` is what else must hold."""
+    ok = also and (value <= bound if kind == "most" else value >= bound)
     sign = "<=" if kind == "most" else ">="
-    return Row(name, value, unit, "-", None, f"{sign} {bound:g} {unit}", ok)
+    return Row(name, value, unit, note, None, f"{sign} {bound:g} {unit}", ok)
 
 
 def alternating(

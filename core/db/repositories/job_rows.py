@@ -135,6 +135,26 @@ def one_job(
     values = {"tenant_id": principal.tenant_id, "job_id": job_id, "since": -silence_seconds}
     row = connection.execute(_ONE, values).first()
     if row is None:
-        raise NotFound(f"There is no job {job_id}", code="job_not_found")
+        raise _missing(job_id)
     own = len(_COLUMNS)
     return JobRow(*row[:own]), Around(*row[own:])
+
+
+_STATE = (
+    readable_by_bound(Job)
+    .with_only_columns(Job.status, Job.last_seq)
+    .where(Job.id == bindparam("job_id"))
+)
+
+
+def state(connection: Connection, principal: Principal, job_id: str) -> tuple[str, int]:
+    """Return a job's status and the number of its newest event; NotFound as for one_job."""
+    values = {"tenant_id": principal.tenant_id, "job_id": job_id}
+    row = connection.execute(_STATE, values).first()
+    if row is None:
+        raise _missing(job_id)
+    return row[0], row[1]
+
+
+def _missing(job_id: str) -> NotFound:
+    return NotFound(f"There is no job {job_id}", code="job_not_found")

@@ -11,7 +11,7 @@ from sqlalchemy import BindParameter, Integer, cast, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.db.models import Artifact, Job, JobEvent
+from core.db.models import Artifact, Job, JobEvent, Tenant
 from core.ids import new_id
 from core.jobs.states import TERMINAL, JobStatus
 
@@ -162,6 +162,30 @@ def artifacts_of(session: Session, job_ids: Sequence[str]) -> dict[str, list[Art
     ):
         found[row.job_id].append(row)
     return found
+
+
+def add_new(session: Session, job: Job, kind: str, data: dict[str, Any]) -> None:
+    """Write a new job with its first event, and read back what the database filled in."""
+    job.last_seq = 1
+    session.add(job)
+    session.flush()
+    session.execute(insert(JobEvent).values(job_id=job.id, seq=1, type=kind, data=data))
+    session.refresh(job)
+
+
+def count_active(session: Session, tenant_id: str, limit: int) -> bool:
+    """Count one more unfinished job of a tenant; False when its own or the common limit is met."""
+    row = session.execute(
+        update(Tenant)
+        .where(
+            Tenant.id == tenant_id,
+            Tenant.jobs_active < func.coalesce(func.nullif(Tenant.max_active_jobs, 0), limit),
+        )
+        .values(jobs_active=Tenant.jobs_active + 1)
+        .returning(Tenant.id)
+        .execution_options(synchronize_session=False)
+    ).first()
+    return row is not None
 
 
 def add_event(session: Session, job_id: str, kind: str, data: dict[str, Any]) -> None:
