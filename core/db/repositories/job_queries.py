@@ -59,13 +59,26 @@ class Place:
     served: bool
 
 
+_PLACE = text("""
+    SELECT j.id,
+        (SELECT count(*) FROM jobs q
+         WHERE q.queue = j.queue AND q.status = 'queued' AND q.pending_children = 0
+           AND q.id < j.id),
+        EXISTS (SELECT FROM workers w
+                WHERE j.queue = ANY(w.queues)
+                  AND w.last_seen > clock_timestamp() - make_interval(secs => :silence))
+    FROM jobs j WHERE j.id = :last
+""")
+
+# COLLATE "C": ids are ASCII, and comparing bytes sorts ten times as fast as a locale does
 _PLACES = text("""
     SELECT id, before, EXISTS (
         SELECT FROM workers w
         WHERE place.queue = ANY(w.queues)
           AND w.last_seen > clock_timestamp() - make_interval(secs => :silence))
     FROM (
-        SELECT id, queue, row_number() OVER (PARTITION BY queue ORDER BY id) - 1 AS before
+        SELECT id, queue,
+            row_number() OVER (PARTITION BY queue ORDER BY id COLLATE "C") - 1 AS before
         FROM jobs
         WHERE queue = ANY(:queues) AND status = 'queued' AND pending_children = 0 AND id <= :last
     ) AS place
@@ -86,7 +99,11 @@ def places(session: Session, queued: Mapping[str, str], silence_seconds: float) 
         "last": max(queued),
         "silence": silence_seconds,
     }
-    return {row[0]: Place(row[1], row[2]) for row in session.execute(_PLACES, values)}
+    if len(queued) == 1:  # what was just submitted: nothing to sort
+        rows = session.execute(_PLACE, {"last": values["last"], "silence": silence_seconds})
+    else:
+        rows = session.execute(_PLACES, values)
+    return {row[0]: Place(row[1], row[2]) for row in rows}
 
 
 def live_workers(session: Session, silence_seconds: float) -> list[Worker]:
