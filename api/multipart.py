@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from api.context import is_unicode
 from core.errors import FieldError, InvalidInput, PayloadTooLarge, UnsupportedMedia
+from core.services.quota import require_room
 from core.storage.blobs import disk_errors
 
 MAX_FIELD_BYTES = 64 * 1024
@@ -195,6 +196,7 @@ class Form:
 
 
 def _feed(parser: MultipartParser, data: bytes) -> None:
+    require_room(len(data))
     try:
         parser.write(data)
     except FormParserError as error:

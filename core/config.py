@@ -81,6 +81,40 @@ class Settings(BaseSettings):
         200 * GIB, gt=0, description="Announced bytes of one tenant's unfinished uploads."
     )
 
+    disk_reserve_bytes: int = Field(
+        GIB, ge=0, description="Free bytes of the volume that nothing new may take: 507 before."
+    )
+    disk_reserve_percent: float = Field(
+        0.0, ge=0, lt=100, description="The same as a share of the volume; the larger one holds."
+    )
+    max_tenant_bytes: int = Field(
+        0, ge=0, description="Bytes one tenant may keep, unless its row says more; 0: no limit."
+    )
+    housekeeping_hours: float = Field(
+        6.0, gt=0, description="How often a worker collects garbage and applies what follows."
+    )
+    garbage_hours: float = Field(
+        24.0, gt=0, description="A file that nothing refers to is removed when it is so old."
+    )
+    keep_jobs_days: float = Field(
+        0.0, ge=0, description="Ended jobs without a product are deleted after it; 0: never."
+    )
+    keep_events_days: float = Field(
+        0.0, ge=0, description="Logs and events of ended jobs are deleted after it; 0: never."
+    )
+    keep_answers_days: float = Field(
+        7.0, gt=0, description="A request with an Idempotency-Key may be repeated for so long."
+    )
+    cache_days: float = Field(
+        90.0, ge=0, description="Cached features and thumbnails are made anew after it; 0: never."
+    )
+    feature_cache_bytes: int = Field(
+        50 * GIB, ge=0, description="Most bytes of cached features, oldest go first; 0: no limit."
+    )
+    thumbnail_cache_bytes: int = Field(
+        5 * GIB, ge=0, description="Most bytes of thumbnails, oldest go first; 0: no limit."
+    )
+
     max_active_jobs: int = Field(10_000, gt=0, description="Unfinished jobs of one tenant.")
     requests_per_minute: int = Field(6_000, gt=0, description="Requests of one key.")
     key_cache_seconds: float = Field(

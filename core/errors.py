@@ -14,7 +14,9 @@ the job engine writes them as a job's ``error``, both with the same stable ``cod
     ├── UnsupportedMedia        415
     ├── TooManyRequests         429
     ├── Unavailable             503
+    │   └── BlobVanished        503  blob_vanished, collected as garbage meanwhile
     ├── StorageFull             507
+    │   └── QuotaExceeded       507  quota_exceeded, the tenant's limit
     └── JobFailed               a job ended without a result
         ├── LeakDetected        leak_detected, names the images
         ├── WeightsMissing      weights_missing, names the command that mends it
@@ -148,10 +150,23 @@ class Unavailable(DermSynthError):
     title = "Service unavailable"
 
 
+class BlobVanished(Unavailable):
+    """A blob was collected as garbage before anything referred to it; the same again mends it."""
+
+    default_code = "blob_vanished"
+
+
 class StorageFull(DermSynthError):
     status = 507
     default_code = "storage_full"
     title = "Insufficient storage"
+
+
+class QuotaExceeded(StorageFull):
+    """The tenant keeps as many bytes as it may."""
+
+    default_code = "quota_exceeded"
+    title = "Quota exceeded"
 
 
 class JobFailed(DermSynthError):

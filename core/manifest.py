@@ -104,6 +104,20 @@ def read_manifest(path: Path) -> list[ImageRecord]:
     return [ImageRecord(**_decoded(row)) for row in rows]
 
 
+def manifest_blobs(path: Path) -> set[str]:
+    """Return the blobs that a manifest refers to: images and what is annotated on them."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, columns=["sha256", "provenance"])
+    annotated = table.filter(pc.match_substring(table["provenance"], '"annotations"'))
+    found = set(table["sha256"].to_pylist())
+    for provenance in annotated["provenance"].to_pylist():
+        annotations = json.loads(provenance).get("annotations") or {}
+        found.update(value for value in annotations.values() if isinstance(value, str))
+    return found
+
+
 def _decoded(row: dict[str, Any]) -> dict[str, Any]:
     for name in _JSON_FIELDS:
         row[name] = json.loads(row[name])

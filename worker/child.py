@@ -14,10 +14,11 @@ import traceback
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from core.errors import DermSynthError, JobCancelled, JobFailed, OutOfMemory
+from core.errors import DermSynthError, JobCancelled, JobFailed, OutOfMemory, StorageFull
 from core.jobs.runtime import JobRuntime, JobTask, run_kind
 from core.processes import die_with_parent, prefer_for_oom
 from core.storage.blobs import disk_errors
+from core.storage.space import is_full
 
 
 class Link:
@@ -107,6 +108,8 @@ def _run(task: JobTask, link: Link, stop: StopFlag) -> int:
         _print_traceback()
         if _is_gpu_memory(error):
             link.send(_error(OutOfMemory("The GPU ran out of memory")))
+        elif is_full(task.data_dir):  # libraries have errors of their own for it
+            link.send(_error(StorageFull(f"The disk is full: {type(error).__name__}")))
         else:
             detail = f"{type(error).__name__}; the traceback is in the job's log"
             link.send(_error(JobFailed(detail, code="internal_error")))

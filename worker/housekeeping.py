@@ -1,4 +1,4 @@
-"""What a worker's main process does beside its slots: report itself, sweep, send web hooks."""
+"""What a worker does beside its slots: report itself, sweep, send web hooks, keep house."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from core.db.models import Worker
 from core.db.repositories.jobs import NOW, seconds_from_now
 from core.db.session import sessions
 from core.ids import new_id
+from core.services.housekeeping import keep_house
 from worker import webhooks
 from worker.capabilities import capabilities
 from worker.reaper import sweep
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 5.0
 FORGET_SECONDS = 3600.0
+LOOK_SECONDS = 60.0
+"""How often a worker looks whether the slow round is due on the volume."""
 
 
 def start(queues: Sequence[str], slots: int) -> None:
@@ -34,6 +37,7 @@ def start(queues: Sequence[str], slots: int) -> None:
     threading.Thread(target=_report, args=(list(queues), slots), daemon=True, name="report").start()
     threading.Thread(target=_sweep, daemon=True, name="reaper").start()
     webhooks.start()
+    threading.Thread(target=_keep_house, daemon=True, name="housekeeping").start()
 
 
 def _report(queues: list[str], slots: int) -> None:
@@ -82,3 +86,15 @@ def _sweep() -> None:
             log.warning("the reaper was disturbed: %s", error)
         except Exception:  # this thread must outlive every surprise
             log.exception("the reaper was disturbed")
+
+
+def _keep_house() -> None:
+    settings = get_settings()
+    while True:
+        time.sleep(min(LOOK_SECONDS, settings.housekeeping_hours * 3600))
+        try:
+            keep_house(sessions(), settings, due_only=True)
+        except SQLAlchemyError as error:
+            log.warning("housekeeping was disturbed: %s", error)
+        except Exception:  # this thread must outlive every surprise
+            log.exception("housekeeping was disturbed")

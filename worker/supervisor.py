@@ -22,14 +22,24 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.config import Settings
 from core.db.models import Job
 from core.db.repositories import jobs
+from core.db.repositories.blob_references import keep_for_job
 from core.db.repositories.jobs import Lease
-from core.errors import DermSynthError, JobCancelled, JobFailed, JobTimeout, WorkerLost
+from core.errors import (
+    BlobVanished,
+    DermSynthError,
+    JobCancelled,
+    JobFailed,
+    JobTimeout,
+    StorageFull,
+    WorkerLost,
+)
 from core.ingest.decoder import DecoderLimits
 from core.jobs.context import Artifact, ChildResult, Inputs, Limits
 from core.jobs.runtime import JobTask, Outcome
 from core.jobs.states import JobStatus
 from core.services.commit import commit_outcome
 from core.services.lifecycle import end, lose, requeue
+from core.services.quota import reserve_of
 from core.services.transaction import transaction
 from core.storage.blobs import BlobStore
 from worker.drain import draining
@@ -44,6 +54,7 @@ TICK_SECONDS = 0.5
 UNKILLABLE_SECONDS = 10.0
 """After SIGKILL, how long the zygote may take to report the end; then it goes, too."""
 DATABASE_PATIENCE_SECONDS = 600.0
+_PASSING = frozenset({StorageFull.default_code, BlobVanished.default_code})
 
 
 @dataclass(slots=True)
@@ -85,7 +96,7 @@ class Supervisor:
                 except WorkerLost as error:
                     self._lose(error)
                 except DermSynthError as error:
-                    self._fail(error.as_problem())
+                    self._give_up(error)
                 else:
                     self._settle(ending, heart)
         except BaseException:
@@ -121,6 +132,7 @@ class Supervisor:
                     seconds=settings.max_decoder_seconds,
                 ),
             ),
+            reserve=reserve_of(settings),
         ).model_dump_json()
 
     def _watch(self, heart: Heartbeat) -> Ending:
@@ -201,7 +213,8 @@ class Supervisor:
     def _keep(self, message: dict[str, Any]) -> None:
         try:
             with self._factory.begin() as session:
-                jobs.save_checkpoint(session, self._lease, message["state"])
+                if jobs.save_checkpoint(session, self._lease, message["state"]):
+                    keep_for_job(session, self._job.id, message["blobs"])
         except SQLAlchemyError as error:
             log.warning("no checkpoint for %s: %s", self._job.id, error)
 
@@ -237,6 +250,8 @@ class Supervisor:
             log.warning("stale: the lease of %s is lost, nothing is written", self._job.id)
         elif ending.outcome is not None:
             self._commit(ending.outcome)
+        elif ending.problem is not None and ending.problem["code"] == StorageFull.default_code:
+            self._lose(StorageFull(ending.problem["detail"]))
         elif ending.problem is not None:
             self._fail(ending.problem)
         elif self._why == "cancel":
@@ -250,7 +265,14 @@ class Supervisor:
         else:
             self._lose(WorkerLost(f"The job process {_ended(ending.status)}"))
 
-    def _lose(self, error: WorkerLost) -> None:
+    def _give_up(self, error: DermSynthError) -> None:
+        """End the attempt: another one follows when time alone may mend the error."""
+        if error.code in _PASSING:
+            self._lose(error)
+        else:
+            self._fail(error.as_problem())
+
+    def _lose(self, error: DermSynthError) -> None:
         self._write(lambda session, job: lose(session, job, error))
 
     def _fail(self, problem: dict[str, Any]) -> None:
@@ -264,7 +286,7 @@ class Supervisor:
                 lambda session: commit_outcome(session, self._lease, outcome, self._store)
             )
         except DermSynthError as error:
-            self._fail(error.as_problem())
+            self._give_up(error)
         except OSError as error:
             log.exception("the volume failed %s", self._job.id)
             self._lose(WorkerLost(f"The shared volume failed: {error.strerror}"))

@@ -31,6 +31,7 @@ from core.ids import new_id
 from core.jobs.spec import JOB_KINDS
 from core.jobs.states import TERMINAL, JobStatus
 from core.services import job_view, predictions
+from core.services.commit import hold
 from core.services.idempotency import Answer, Once, once
 from core.services.principal import Principal
 from core.services.submit import submit
@@ -136,7 +137,8 @@ def _submit(
 ) -> Answer:
     for part in files:
         part.path.replace(folder / part.sha256)
-    BlobStore(get_settings().data_dir).publish(folder, {part.sha256 for part in files})
+    store, blobs = BlobStore(get_settings().data_dir), sorted({part.sha256 for part in files})
+    store.publish(folder, blobs)
     raw: dict[str, Any] = {
         "model_id": model_id,
         "images": [{"filename": part.filename[:255], "sha256": part.sha256} for part in files],
@@ -144,6 +146,7 @@ def _submit(
     with transaction(sessions()) as session:
 
         def make() -> Answer:
+            hold(session, store, blobs)
             job = submit(session, principal, JOB_KINDS.get(predictions.KIND), raw)
             return accepted(job_view.view(session, job))
 

@@ -50,7 +50,12 @@ def _now() -> Any:
 
 
 class Tenant(Base):
-    """Who owns things; ``jobs_active`` counts its unfinished jobs without a parent."""
+    """Who owns things.
+
+    ``jobs_active`` counts its unfinished jobs without a parent; ``bytes_used`` what it keeps:
+    versions, artifacts, models and uploads, each with all its bytes, also where blobs are shared.
+    Writers add to it; a trigger takes off what is deleted, in whatever way.
+    """
 
     __tablename__ = "tenants"
 
@@ -58,6 +63,8 @@ class Tenant(Base):
     name: Mapped[str] = mapped_column(unique=True)
     jobs_active: Mapped[int] = mapped_column(server_default="0")
     max_active_jobs: Mapped[int | None]
+    bytes_used: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    max_bytes: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = _now()
 
 
@@ -126,6 +133,8 @@ class DatasetVersion(Owned, Base):
     __table_args__ = (
         UniqueConstraint("dataset_id", "number"),
         Index(None, "tenant_id", "id"),
+        Index(None, "manifest_blob"),
+        Index(None, "job_id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -137,6 +146,8 @@ class DatasetVersion(Owned, Base):
     manifest_blob: Mapped[str]
     manifest_sha256: Mapped[str]
     image_count: Mapped[int]
+    bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """Of its manifest, images and annotations."""
     classes: Mapped[list[Any]]
     info: Mapped[dict[str, Any]]
     job_id: Mapped[str | None]
@@ -153,6 +164,12 @@ class Image(Owned, Base):
         Index(None, "version_id", "position"),
         Index("ix_images_group_ids", "group_ids", postgresql_using="gin"),
         Index("ix_images_sha256", "sha256"),
+        Index(
+            "ix_images_annotations",
+            text("jsonb_path_query_array(provenance, '$.\"annotations\".*'::jsonpath)"),
+            postgresql_using="gin",
+            postgresql_where=text("provenance ? 'annotations'"),
+        ),
     )
 
     version_id: Mapped[str] = mapped_column(
@@ -222,6 +239,7 @@ class Job(Owned, Base):
             postgresql_where=text("status = 'queued' AND pending_children = 0"),
         ),
         Index("ix_jobs_leases", "lease_expires_at", postgresql_where=text("status = 'running'")),
+        Index("ix_jobs_ended_roots", "finished_at", postgresql_where=text("parent_id IS NULL")),
         Index("ix_jobs_labels", "labels", postgresql_using="gin"),
         Index("ix_jobs_dataset_ids", "dataset_ids", postgresql_using="gin"),
     )
@@ -284,9 +302,21 @@ class JobEvent(Base):
     at: Mapped[datetime] = _now()
 
 
+class JobBlob(Base):
+    """A blob that an unfinished job has on the volume and that nothing else may refer to yet.
+
+    What shards and checkpoints publish; the rows of a tree count until its root has ended.
+    """
+
+    __tablename__ = "job_blobs"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(primary_key=True, index=True)
+
+
 class Artifact(Owned, Base):
     __tablename__ = "artifacts"
-    __table_args__ = (UniqueConstraint("job_id", "name"),)
+    __table_args__ = (UniqueConstraint("job_id", "name"), Index(None, "sha256"))
 
     id: Mapped[str] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
@@ -299,19 +329,20 @@ class Artifact(Owned, Base):
 
 class TrainedModel(Owned, Base):
     __tablename__ = "models"
-    __table_args__ = (Index(None, "tenant_id", "id"),)
+    __table_args__ = (Index(None, "tenant_id", "id"), Index(None, "job_id"))
 
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
     files: Mapped[dict[str, Any]]
+    bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
     info: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = _now()
 
 
 class Experiment(Owned, Base):
     __tablename__ = "experiments"
-    __table_args__ = (Index(None, "tenant_id", "id"),)
+    __table_args__ = (Index(None, "tenant_id", "id"), Index(None, "job_id"))
 
     id: Mapped[str] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))

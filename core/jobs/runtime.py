@@ -35,6 +35,7 @@ from core.manifest import (
     write_manifest,
 )
 from core.storage.blobs import BlobStore, stage
+from core.storage.space import Reserve, require_space
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +61,8 @@ class JobTask(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1)
     limits: Limits = Field(default_factory=Limits)
+    reserve: Reserve = Field(default_factory=Reserve)
+    """Free space that the job leaves on the volume."""
 
 
 class Outcome(BaseModel):
@@ -90,6 +93,7 @@ class JobRuntime:
         self._emit = emit
         self._is_cancelled = is_cancelled
         self._store = BlobStore(task.data_dir)
+        require_space(task.data_dir, task.reserve)
         self.scratch = self._store.staging(task.job_id, task.attempt)
         self.scratch.mkdir(parents=True, exist_ok=True)
         self._staged = self.scratch / "blobs"
@@ -167,6 +171,7 @@ class JobRuntime:
         due = now - self._told_at >= PROGRESS_SECONDS
         if due or phase != self._told_phase or current >= total:
             self._told_at, self._told_phase = now, phase
+            require_space(self._task.data_dir, self._task.reserve)  # what grows in scratch
             self._emit({"type": "progress", "phase": phase, "current": current, "total": total})
 
     def log(self, message: str) -> None:
@@ -182,9 +187,10 @@ class JobRuntime:
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         # here and not by the supervisor: nobody may move a staged file while the job reads it
-        self._store.publish(self._staged, [b for b in self._blobs if b not in self._published])
-        self._published.update(self._blobs)
-        self._emit({"type": "checkpoint", "state": dict(state)})
+        new = [blob for blob in self._blobs if blob not in self._published]
+        self._store.publish(self._staged, new)
+        self._published.update(new)
+        self._emit({"type": "checkpoint", "state": dict(state), "blobs": new})
 
     # What the job makes
 
@@ -193,6 +199,8 @@ class JobRuntime:
         return staged if staged.exists() else self._store.find(sha256)
 
     def put(self, data: bytes | Path) -> str:
+        size = 0 if isinstance(data, Path) else len(data)  # a file has its room already
+        require_space(self._task.data_dir, self._task.reserve, size)
         sha256 = stage(data, self._staged)
         self._blobs[sha256] = None
         return sha256

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -13,13 +15,15 @@ from core.db.models import (
     Job,
     TrainedModel,
 )
-from core.db.repositories import images, jobs
+from core.db.repositories import blob_references, images, jobs
 from core.db.repositories.jobs import Lease
 from core.errors import InvalidInput
 from core.jobs.context import VersionDraft
 from core.jobs.runtime import Outcome
 from core.jobs.states import JobStatus
+from core.manifest import manifest_blobs
 from core.services.lifecycle import end, end_canceled
+from core.services.quota import charge
 from core.services.submit import submit_children
 from core.storage.blobs import BlobStore
 
@@ -27,8 +31,10 @@ from core.storage.blobs import BlobStore
 def commit_outcome(session: Session, lease: Lease, outcome: Outcome, store: BlobStore) -> bool:
     """Write everything that an attempt made; False when the lease is lost: nothing is written.
 
-    The blobs must have been published before.
+    The blobs must have been published before; BlobVanished when one of them is gone again.
+    QuotaExceeded when the tenant may not keep so much.
     """
+    hold(session, store, outcome.blobs)
     job = jobs.lock_held(session, lease)
     if job is None:
         return False
@@ -41,12 +47,19 @@ def commit_outcome(session: Session, lease: Lease, outcome: Outcome, store: Blob
     for version in outcome.versions:
         _add_version(session, job, version, store)
     for model in outcome.models:
-        session.add(TrainedModel(tenant_id=job.tenant_id, job_id=job.id, **model.model_dump()))
+        size = store.size(model.files.values())
+        session.add(
+            TrainedModel(tenant_id=job.tenant_id, job_id=job.id, bytes=size, **model.model_dump())
+        )
+        charge(session, job.tenant_id, size)
     session.flush()
     for experiment in outcome.experiments:
         session.add(Experiment(tenant_id=job.tenant_id, job_id=job.id, **experiment.model_dump()))
     job.metrics = job.metrics | outcome.metrics
     session.flush()
+    if outcome.children is not None or job.parent_id is not None:
+        blob_references.keep_for_job(session, job.id, outcome.blobs)
+    charge(session, job.tenant_id, sum(artifact.bytes for artifact in outcome.artifacts))
     if outcome.children is not None:
         submit_children(session, job, outcome.children)
     else:
@@ -67,6 +80,8 @@ def add_version(
     session: Session, tenant_id: str, draft: VersionDraft, store: BlobStore, job_id: str | None
 ) -> DatasetVersion:
     """Write a version, its dataset when new, and the index of its images."""
+    hold(session, store, [draft.manifest_blob])
+    size = _logical_bytes(store, draft)
     if draft.new_dataset:
         session.add(
             Dataset(id=draft.dataset_id, tenant_id=tenant_id, name=draft.name, kind=draft.kind)
@@ -95,6 +110,7 @@ def add_version(
         manifest_blob=draft.manifest_blob,
         manifest_sha256=draft.manifest_sha256,
         image_count=draft.image_count,
+        bytes=size,
         classes=[summary.model_dump() for summary in draft.classes],
         info=draft.info,
         job_id=job_id,
@@ -102,4 +118,21 @@ def add_version(
     session.add(version)
     session.flush()
     images.copy_manifest(session, version, store.find(draft.manifest_blob))
+    charge(session, tenant_id, size)
     return version
+
+
+def _logical_bytes(store: BlobStore, draft: VersionDraft) -> int:
+    """Return the bytes of everything that the version refers to, also what others refer to."""
+    blobs = manifest_blobs(store.find(draft.manifest_blob)) | {draft.manifest_blob}
+    rejects = draft.info.get("rejects_blob")
+    return store.size(blobs | ({rejects} if rejects else set()))
+
+
+def hold(session: Session, store: BlobStore, blobs: Iterable[str]) -> None:
+    """Make sure that blobs are there, and stay until the transaction that refers to them ends.
+
+    Comes before the references are written and before rows are locked. BlobVanished: publish again.
+    """
+    blob_references.share(session)
+    store.hold(blobs)

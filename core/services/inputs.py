@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.config import get_settings
-from core.db.models import Dataset, DatasetVersion, TrainedModel, Upload
-from core.db.repositories import jobs
+from core.db.repositories import inputs as rows
 from core.errors import Conflict, FieldError, InvalidInput, NotFound
 from core.jobs.context import Inputs, ModelInput, UploadInput, VersionInput
 from core.jobs.spec import JobKind, Params, Reference, references
@@ -51,16 +49,10 @@ def resolve(session: Session, tenant_id: str, params: Params) -> Inputs:
 
 
 def _version(session: Session, tenant_id: str, reference: Reference) -> VersionInput:
-    row = session.execute(
-        select(DatasetVersion, Dataset.name)
-        .join(Dataset, Dataset.id == DatasetVersion.dataset_id)
-        .where(DatasetVersion.id == reference.id, DatasetVersion.tenant_id == tenant_id)
-        # a deletion waits, so that no job starts on a version that is going away
-        .with_for_update(read=True, of=DatasetVersion)
-    ).first()
-    if row is None:
+    found = rows.version(session, tenant_id, reference.id)
+    if found is None:
         raise _missing("dataset_version", reference)
-    version, name = row
+    version, name = found
     return VersionInput(
         id=version.id,
         dataset_id=version.dataset_id,
@@ -78,24 +70,14 @@ def _version(session: Session, tenant_id: str, reference: Reference) -> VersionI
 
 
 def _model(session: Session, tenant_id: str, reference: Reference) -> ModelInput:
-    row = session.scalar(
-        select(TrainedModel).where(
-            TrainedModel.id == reference.id, TrainedModel.tenant_id == tenant_id
-        )
-    )
+    row = rows.model(session, tenant_id, reference.id)
     if row is None:
         raise _missing("model", reference)
     return ModelInput(id=row.id, files=row.files, info=row.info)
 
 
 def _upload(session: Session, tenant_id: str, reference: Reference) -> UploadInput:
-    row = session.scalar(
-        select(Upload)
-        .where(
-            Upload.id == reference.id, Upload.tenant_id == tenant_id, Upload.expires_at > jobs.NOW
-        )
-        .with_for_update(read=True)
-    )
+    row = rows.upload(session, tenant_id, reference.id)
     if row is None:
         raise _missing("upload", reference)
     if row.completed_at is None:

@@ -170,3 +170,15 @@ def reap(session: Session, job_id: str) -> bool:
         return False
     lose(session, job, WorkerLost(f"Worker {job.worker_id} stopped renewing its lease"))
     return True
+
+
+def recount_children(session: Session, job_id: str) -> None:
+    """Count a waiting parent's unfinished children anew; without any, the parent goes on."""
+    parent = jobs.lock_with_ancestors(session, job_id)
+    if parent is None:
+        return
+    parent.pending_children = len(jobs.unfinished_children(session, job_id))
+    session.flush()
+    waits = parent.status == JobStatus.RUNNING and parent.lease_token is None
+    if parent.pending_children == 0 and waits:
+        _children_done(session, parent)

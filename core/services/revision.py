@@ -21,6 +21,7 @@ from core.jobs.spec import JOB_KINDS
 from core.manifest import ImageRecord, manifest_sha256, read_manifest, write_manifest
 from core.services.commit import add_version
 from core.services.principal import Principal
+from core.services.quota import require_room
 from core.services.submit import submit
 from core.storage.blobs import BlobStore, stage
 
@@ -68,6 +69,7 @@ def change(
         raise InvalidInput(
             f"Nothing is to be changed; name {', '.join(_CHANGES)} or upload_id", code="no_changes"
         )
+    require_room()
     # locked first: of two changes at once, the second starts from what the first made
     dataset = datasets.lock_dataset(session, principal, dataset_id)
     base = base_version(session, principal, dataset_id, wanted["base"])

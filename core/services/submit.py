@@ -17,6 +17,7 @@ from core.jobs.context import Children, Inputs
 from core.jobs.spec import JOB_KINDS, Cost, JobKind, Params
 from core.services.inputs import parse, resolve
 from core.services.principal import Principal
+from core.services.quota import require_quota, require_room
 from core.services.transaction import want_hint
 
 
@@ -64,7 +65,12 @@ def submit(
     raw: dict[str, Any],
     labels: Sequence[str] = (),
 ) -> Job:
-    """Write a queued job with its first event; the hint goes out after the commit."""
+    """Write a queued job with its first event; the hint goes out after the commit.
+
+    StorageFull, QuotaExceeded: what it would make could not be kept.
+    """
+    require_room()
+    require_quota(session, principal.tenant_id)
     checked = check(session, principal.tenant_id, kind, raw)
     job = _new_job(checked, principal.tenant_id)
     job.labels = list(labels)

@@ -18,7 +18,7 @@ _DECODING = threading.BoundedSemaphore(4)
 
 def thumbnail(store: BlobStore, sha256: str, size: int) -> Path:
     """Return a WebP picture that fits ``size`` x ``size``; NotFound without the blob."""
-    path = store.root / "thumbnails" / sha256[:2] / f"{sha256}_{size}.webp"
+    path = store.thumbnail(sha256, size)
     if not path.is_file():
         with _DECODING:
             data = shrink(store.find(sha256), size)

@@ -20,6 +20,7 @@ from core.errors import Conflict, InvalidInput, PayloadTooLarge, TooManyRequests
 from core.ids import new_id
 from core.services.inputs import upload_path
 from core.services.principal import Principal
+from core.services.quota import charge, require_room
 from core.storage.blobs import disk_errors, sha256_of
 
 UPLOAD_RETRY_SECONDS = 60
@@ -28,7 +29,11 @@ UPLOAD_RETRY_SECONDS = 60
 def begin(
     session: Session, principal: Principal, *, length: int, sha256: str | None, filename: str
 ) -> Upload:
-    """Announce an upload; PayloadTooLarge, TooManyRequests above the limits."""
+    """Announce an upload, all of whose bytes count from now on.
+
+    PayloadTooLarge, TooManyRequests above the limits; StorageFull, QuotaExceeded when there is no
+    room for it.
+    """
     settings = get_settings()
     for limit in (settings.max_upload_bytes, settings.max_open_upload_bytes):
         if length > limit:
@@ -37,6 +42,8 @@ def begin(
                 extra={"limit_bytes": limit},
             )
     _check_room(session, principal, length)
+    require_room(length)
+    charge(session, principal.tenant_id, length)
     row = Upload(
         id=new_id("upl"),
         tenant_id=principal.tenant_id,
@@ -71,7 +78,8 @@ def _check_room(session: Session, principal: Principal, length: int) -> None:
 def record_whole(
     session: Session, principal: Principal, upload_id: str, *, length: int, filename: str
 ) -> Upload:
-    """Write the row of an upload whose file has arrived in one piece."""
+    """Write the row of an upload whose file has arrived in one piece; QuotaExceeded."""
+    charge(session, principal.tenant_id, length)
     row = Upload(
         id=upload_id,
         tenant_id=principal.tenant_id,
@@ -110,12 +118,13 @@ class Chunk:
     offset: int
 
     def write(self, data: bytes) -> None:
-        """Append; PayloadTooLarge for bytes beyond the announced length."""
+        """Append; PayloadTooLarge for bytes beyond the announced length, StorageFull."""
         if self.offset + len(data) > self.upload.length:
             raise PayloadTooLarge(
                 f"The upload was announced with {self.upload.length} bytes",
                 code="upload_too_long",
             )
+        require_room(len(data))
         with disk_errors():
             view = memoryview(data)
             while view:
@@ -207,7 +216,15 @@ def remove_expired(factory: sessionmaker[Session]) -> int:
 
 
 def remove_orphans(factory: sessionmaker[Session]) -> int:
-    """Remove old files without a row: their request died before it could write one."""
+    """Remove old files without a row; returns how many."""
+    found = orphans(factory)
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
+
+
+def orphans(factory: sessionmaker[Session]) -> list[Path]:
+    """Return old files without a row: their request died before it could write one."""
     limit = time.time() - _ttl().total_seconds()
     old = []
     with suppress(FileNotFoundError), os.scandir(upload_path("")) as files:
@@ -216,12 +233,9 @@ def remove_orphans(factory: sessionmaker[Session]) -> int:
                 if file.is_file() and file.stat().st_mtime < limit:
                     old.append(file.name)
     if not old:
-        return 0
+        return []
     with factory() as session:
-        orphans = set(old) - uploads.known(session, old)
-    for name in orphans:
-        upload_path(name).unlink(missing_ok=True)
-    return len(orphans)
+        return [upload_path(name) for name in sorted(set(old) - uploads.known(session, old))]
 
 
 def discard(path: Path) -> None:

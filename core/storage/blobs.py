@@ -12,18 +12,21 @@ import ctypes
 import errno
 import hashlib
 import os
+import re
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from core.errors import NotFound, StorageFull
+from core.errors import BlobVanished, NotFound, StorageFull
 from core.ids import new_id
 
 _MANY = 32
 """From this many files on, one syncfs is cheaper than an fsync each."""
+_NAME = re.compile(r"[0-9a-f]{64}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -44,6 +47,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_blob_name(name: str) -> bool:
+    """Tell whether a file name is a sha256 as this store writes it."""
+    return _NAME.fullmatch(name) is not None
+
+
 class BlobStore:
     """Blobs of one shared volume."""
 
@@ -60,6 +68,65 @@ class BlobStore:
         if not path.is_file():
             raise NotFound(f"There is no blob {sha256}", code="blob_not_found")
         return path
+
+    def size(self, blobs: Iterable[str]) -> int:
+        """Return the bytes of the different blobs together; NotFound when one is missing."""
+        try:
+            return sum(self.path(sha256).stat().st_size for sha256 in set(blobs))
+        except FileNotFoundError as error:
+            name = Path(error.filename).name
+            raise NotFound(f"There is no blob {name}", code="blob_not_found") from None
+
+    def hold(self, blobs: Iterable[str]) -> None:
+        """Make blobs young, so that nobody takes them for garbage; BlobVanished without one."""
+        try:
+            for sha256 in blobs:
+                os.utime(self.path(sha256))
+        except FileNotFoundError as error:
+            name = Path(error.filename).name
+            raise BlobVanished(f"Blob {name} is gone; do it again", retry_after=1) from None
+
+    def files(self) -> Iterator[os.DirEntry[str]]:
+        """Yield every file below ``blobs/``, whatever its name."""
+        folders = [str(self.root / "blobs")]
+        while folders:
+            try:
+                entries = sorted(os.scandir(folders.pop()), key=lambda entry: entry.name)
+            except FileNotFoundError:
+                continue
+            folders += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+            yield from (entry for entry in entries if not entry.is_dir(follow_symlinks=False))
+
+    def thumbnail(self, sha256: str, size: int) -> Path:
+        """Return where the thumbnail of a blob is or would be."""
+        return self.root / "thumbnails" / sha256[:2] / f"{sha256}_{size}.webp"
+
+    def thumbnails(self, sha256: str) -> list[Path]:
+        """Return the thumbnails that were made of a blob."""
+        return list((self.root / "thumbnails" / sha256[:2]).glob(f"{sha256}_*.webp"))
+
+    def now(self) -> float:
+        """Return the time by the clock of the volume, with which times of files are compared."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=".clock.", dir=self.root)
+        try:
+            return os.fstat(descriptor).st_mtime
+        finally:
+            os.close(descriptor)
+            Path(name).unlink()
+
+    def set_aside(self, sha256: str) -> Path | None:
+        """Move a blob whose bytes are not its name to where no reader looks; returns where.
+
+        None when it was whole after all: somebody has published it anew.
+        """
+        target = self.root / "damaged" / sha256
+        target.parent.mkdir(exist_ok=True)
+        self.path(sha256).replace(target)
+        if sha256_of(target) != sha256:
+            return target
+        target.replace(self.path(sha256))
+        return None
 
     def staging(self, job_id: str, attempt: int) -> Path:
         """Return the private folder of an attempt."""
@@ -82,6 +149,7 @@ class BlobStore:
     def publish(self, folder: Path, blobs: Iterable[str]) -> None:
         """Move staged blobs of ``folder`` into the store, durably; existing ones are done.
 
+        All of them are young afterwards, also those that were there: nobody takes them for garbage.
         Bytes are on the disk before a blob gets its name, and names are on the disk before this
         returns, so that whatever the database refers to survives a power cut.
         """
@@ -91,10 +159,11 @@ class BlobStore:
             _flush([s for (s, _), here in zip(moves, present, strict=True) if here], self.root)
             for (source, target), here in zip(moves, present, strict=True):
                 if here:
+                    os.utime(source)  # before the rename: no moment at which it looks old
                     target.parent.mkdir(parents=True, exist_ok=True)
                     source.rename(target)
                 else:
-                    self.find(target.name)
+                    os.utime(self.find(target.name))
             folders = {parent for _, target in moves for parent in list(target.parents)[:3]}
             _flush(sorted(folders), self.root)
 

@@ -1,43 +1,47 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, select
-from sqlalchemy.orm import Session, sessionmaker
 
 from core.config import Settings, get_settings
-from core.db.models import IdempotencyKey
-from core.db.repositories.jobs import seconds_from_now
-from core.services.keys import ensure_tenant
-from worker.reaper import KEPT_ANSWER_SECONDS, sweep
+from core.services.staging import DIRECT_SECONDS
+from tests.integration.engine import Engine, engine
+from worker.reaper import sweep
 
 
 @pytest.fixture
-def factory(
-    empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[sessionmaker[Session]]:
+def stack(empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     monkeypatch.setenv("DERMSYNTH_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("DERMSYNTH_DIAGNOSTICS", "1")
     get_settings.cache_clear()
-    engine = create_engine(empty_database)
-    yield sessionmaker(engine)
-    engine.dispose()
+    with engine(empty_database, tmp_path) as made:
+        yield made
     get_settings.cache_clear()
 
 
-def test_old_answers_are_forgotten_and_new_ones_kept(
-    factory: sessionmaker[Session], tmp_path: Path
-) -> None:
-    with factory.begin() as session:
-        tenant = ensure_tenant(session).id
-        for key, age in (("old", KEPT_ANSWER_SECONDS + 60), ("new", 60.0)):
-            session.add(
-                IdempotencyKey(
-                    tenant_id=tenant, key=key, request_hash="x", status=202, headers={}, body={},
-                    created_at=seconds_from_now(-age),
-                )
-            )  # fmt: skip
-    sweep(factory, Settings(data_dir=tmp_path))
-    with factory() as session:
-        assert session.scalars(select(IdempotencyKey.key)).all() == ["new"]
+def test_staging_of_dead_attempts_is_removed_and_of_living_ones_kept(stack: Engine) -> None:
+    running, ended = stack.submit(), stack.submit()
+    for _ in range(2):
+        lease = stack.claim(running)
+        if stack.job(running).claims == 1:
+            assert lease is not None
+            stack.give_up(lease, "drain")
+    done = stack.claim(ended)
+    assert done is not None and stack.commit(done)
+    dead = [
+        stack.store.staging(running, 1),
+        stack.store.staging(ended, 1),
+        stack.store.staging("job_nobody_knows", 1),
+        stack.folder / "staging" / "direct" / "old",
+    ]
+    alive = [stack.store.staging(running, 2), stack.folder / "staging" / "direct" / "new"]
+    for folder in dead + alive:
+        folder.mkdir(parents=True)
+    past = stack.store.now() - DIRECT_SECONDS - 60
+    os.utime(dead[-1], (past, past))
+    sweep(stack.sessions, Settings(data_dir=stack.folder))
+    assert [folder for folder in dead if folder.exists()] == []
+    assert [folder for folder in alive if not folder.exists()] == []

@@ -236,6 +236,12 @@ def expired(session: Session, limit: int = 100) -> list[str]:
     )
 
 
+def claims_of(session: Session, job_ids: Sequence[str]) -> dict[str, int | None]:
+    """Return how often each of the jobs has been claimed; None for an ended one."""
+    rows = session.execute(select(Job.id, Job.status, Job.claims).where(Job.id.in_(job_ids)))
+    return {row.id: None if row.status in TERMINAL else row.claims for row in rows}
+
+
 def due_by_queue(session: Session) -> dict[str, int]:
     """Return how many jobs wait to be claimed, by queue."""
     rows = session.execute(

@@ -1,0 +1,38 @@
+"""SQL of what a job's parameters name; rows are locked, so that they stay until it is submitted."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.db.models import Dataset, DatasetVersion, TrainedModel, Upload
+from core.db.repositories.jobs import NOW
+
+
+def version(session: Session, tenant_id: str, version_id: str) -> tuple[DatasetVersion, str] | None:
+    """Return a version and the name of its dataset; a deletion of it waits."""
+    row = session.execute(
+        select(DatasetVersion, Dataset.name)
+        .join(Dataset, Dataset.id == DatasetVersion.dataset_id)
+        .where(DatasetVersion.id == version_id, DatasetVersion.tenant_id == tenant_id)
+        .with_for_update(read=True, of=DatasetVersion)
+    ).first()
+    return None if row is None else (row[0], row[1])
+
+
+def model(session: Session, tenant_id: str, model_id: str) -> TrainedModel | None:
+    """Return a model; a deletion of it waits."""
+    return session.scalar(
+        select(TrainedModel)
+        .where(TrainedModel.id == model_id, TrainedModel.tenant_id == tenant_id)
+        .with_for_update(read=True, key_share=True)
+    )
+
+
+def upload(session: Session, tenant_id: str, upload_id: str) -> Upload | None:
+    """Return an upload that has not expired; its removal waits."""
+    return session.scalar(
+        select(Upload)
+        .where(Upload.id == upload_id, Upload.tenant_id == tenant_id, Upload.expires_at > NOW)
+        .with_for_update(read=True)
+    )

@@ -1,0 +1,116 @@
+"""Removes blobs that nothing refers to: slowly, in small steps, and never one in use."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.db.repositories import blob_references
+from core.storage.blobs import BlobStore, is_blob_name
+
+log = logging.getLogger(__name__)
+
+LOOK_AT = 5000
+"""So many old blobs are compared with the references at once, without a lock."""
+REMOVE = 200
+"""So many are removed at once, while nobody can commit."""
+WAIT_SECONDS = 3.0
+"""Longer than this, commits are not held up by waiting for those before them."""
+
+
+@dataclass(slots=True)
+class Collected:
+    """What a collection found among blobs that are old enough."""
+
+    looked_at: int = 0
+    removed: int = 0
+    bytes: int = 0
+    busy: int = 0
+    """Left for the next time: commits were being written all the while."""
+
+
+def collect(factory: sessionmaker[Session], store: BlobStore, age_seconds: float) -> Collected:
+    """Remove every blob that is older and that nothing refers to."""
+    found = Collected()
+    before = store.now() - age_seconds
+    for blobs in batches(_older(store, before), LOOK_AT):
+        found.looked_at += len(blobs)
+        for some in batches(unreferenced(factory, blobs), REMOVE):
+            try:
+                sizes = remove(factory, store, some, before)
+            except OperationalError as error:
+                log.warning("%d blobs are left for later: %s", len(some), error.orig)
+                found.busy += len(some)
+            else:
+                found.removed += len(sizes)
+                found.bytes += sum(sizes)
+    return found
+
+
+def unreferenced(factory: sessionmaker[Session], blobs: Iterable[str]) -> list[str]:
+    """Return those of the blobs that nothing refers to at this moment."""
+    with factory() as session:
+        return sorted(set(blobs) - blob_references.among(session, blobs))
+
+
+def remove(
+    factory: sessionmaker[Session], store: BlobStore, blobs: Sequence[str], before: float
+) -> list[int]:
+    """Remove what is unreferenced and last touched before a time; returns the sizes.
+
+    OperationalError when commits hold the lock for longer than WAIT_SECONDS: nothing is removed.
+    """
+    with factory.begin() as session:
+        blob_references.exclude(session, WAIT_SECONDS)
+        free = set(blobs) - blob_references.among(session, blobs)
+        sizes = [_unlink(store, sha256, before) for sha256 in sorted(free)]
+    return [size for size in sizes if size is not None]
+
+
+def _unlink(store: BlobStore, sha256: str, before: float) -> int | None:
+    path = store.path(sha256)
+    try:
+        status = path.stat()
+        if status.st_mtime >= before:
+            return None  # it was published again meanwhile
+        path.unlink()
+    except FileNotFoundError:
+        return None
+    for picture in store.thumbnails(sha256):
+        picture.unlink(missing_ok=True)
+    return status.st_size
+
+
+def _older(store: BlobStore, before: float) -> Iterator[str]:
+    for entry in store.files():
+        if is_blob_name(entry.name) and _modified(entry) < before:
+            yield entry.name
+
+
+def _modified(entry: os.DirEntry[str]) -> float:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime
+    except FileNotFoundError:  # somebody else collects, too
+        return float("inf")
+
+
+def strangers(store: BlobStore) -> Iterator[Path]:
+    """Yield files among the blobs that are none."""
+    for entry in store.files():
+        path = Path(entry.path)
+        if not is_blob_name(entry.name) or store.path(entry.name) != path:
+            yield path
+
+
+def batches(blobs: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Yield the blobs in lists of at most ``size``."""
+    rest = iter(blobs)
+    while some := list(islice(rest, size)):
+        yield some

@@ -1,0 +1,68 @@
+"""Deletes what the settings call too old; a job whose products exist stays, with all its tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from core.db.repositories import retention
+from core.storage.blobs import BlobStore
+
+DAY = 24 * 3600.0
+TREES = 50
+"""A transaction deletes at most so many, so that it never takes long."""
+JOBS = 200
+
+
+def delete_old_jobs(factory: sessionmaker[Session], store: BlobStore, days: float) -> int:
+    """Delete trees of jobs that ended before and made no model, experiment or version."""
+    deleted, after = 0, ""
+    while True:
+        with factory.begin() as session:
+            found = retention.old_trees(session, days * DAY, after, TREES)
+            gone = [(root, jobs) for root, jobs, has_product in found if not has_product]
+            retention.delete_jobs(session, [root for root, _ in gone])
+        for _, jobs in gone:
+            _remove_logs(store, jobs)
+            deleted += len(jobs)
+        if len(found) < TREES:
+            return deleted
+        after = found[-1][0]
+
+
+def forget_old_events(factory: sessionmaker[Session], store: BlobStore, days: float) -> int:
+    """Delete logs, and events but the last, of jobs that ended before; returns of how many."""
+    forgotten = 0
+    while True:
+        with factory.begin() as session:
+            jobs = retention.forget_events(session, days * DAY, JOBS)
+        _remove_logs(store, jobs)
+        forgotten += len(jobs)
+        if len(jobs) < JOBS:
+            return forgotten
+
+
+def remove_orphan_logs(factory: sessionmaker[Session], store: BlobStore) -> int:
+    """Remove logs without a job: who deleted it was killed before it came to the file."""
+    removed = 0
+    for logs in _folders_of_logs(store):
+        with factory() as session:
+            known = retention.known_jobs(session, [path.stem for path in logs])
+        for path in logs:
+            if path.stem not in known:
+                path.unlink(missing_ok=True)
+                removed += 1
+    return removed
+
+
+def _folders_of_logs(store: BlobStore) -> Iterator[list[Path]]:
+    for parent, _, names in os.walk(store.root / "logs"):
+        yield [Path(parent) / name for name in names if name.startswith("job_")]
+
+
+def _remove_logs(store: BlobStore, jobs: list[str]) -> None:
+    for job_id in jobs:
+        store.log(job_id).unlink(missing_ok=True)
