@@ -71,20 +71,15 @@ class BlobStore:
 
     def size(self, blobs: Iterable[str]) -> int:
         """Return the bytes of the different blobs together; NotFound when one is missing."""
-        try:
-            return sum(self.path(sha256).stat().st_size for sha256 in set(blobs))
-        except FileNotFoundError as error:
-            name = Path(error.filename).name
-            raise NotFound(f"There is no blob {name}", code="blob_not_found") from None
+        return sum(self.find(sha256).stat().st_size for sha256 in set(blobs))
 
     def hold(self, blobs: Iterable[str]) -> None:
         """Make blobs young, so that nobody takes them for garbage; BlobVanished without one."""
-        try:
-            for sha256 in blobs:
+        for sha256 in blobs:
+            try:
                 os.utime(self.path(sha256))
-        except FileNotFoundError as error:
-            name = Path(error.filename).name
-            raise BlobVanished(f"Blob {name} is gone; do it again", retry_after=1) from None
+            except FileNotFoundError:
+                raise BlobVanished(f"Blob {sha256} is gone; do it again", retry_after=1) from None
 
     def files(self) -> Iterator[os.DirEntry[str]]:
         """Yield every file below ``blobs/``, whatever its name."""

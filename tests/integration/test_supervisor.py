@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from core.config import Settings
 from core.db.models import Job
-from core.db.repositories import jobs
+from core.db.repositories import blob_references, jobs
 from core.errors import StorageFull, WorkerLost
 from core.jobs.runtime import Outcome
 from core.services import uploads
@@ -132,13 +132,29 @@ def test_progress_and_checkpoints_that_cannot_be_stored_cost_nothing_else(engine
     engine.check_invariants()
 
 
-def test_no_room_for_the_log_is_a_typed_error(engine: Engine) -> None:
+def test_a_full_disk_costs_attempts_and_after_the_last_one_is_the_error(engine: Engine) -> None:
     class Full(Nursery):
         def start(self, task: str, log: Path) -> socket.socket:
             raise StorageFull("The disk is full")
 
-    job = supervise(engine, Full([]))
-    assert (job.status, (job.error or {})["code"]) == ("failed", "storage_full")
+    problem = {"type": "error", "problem": StorageFull("The disk is full").as_problem()}
+    job_id = engine.submit()
+    for nursery in (Full([]), Nursery([problem])):
+        job = supervise(engine, nursery, job_id)
+        assert (job.status, job.uncounted) == ("queued", False)
+        engine.make_due()
+    job = supervise(engine, Full([]), job_id)
+    assert (job.status, job.attempt, (job.error or {})["code"]) == ("failed", 3, "storage_full")
+    engine.check_invariants()
+
+
+def test_what_a_checkpoint_publishes_is_kept_for_the_job(engine: Engine) -> None:
+    told = {"type": "checkpoint", "state": {"done": 1}, "blobs": ["a" * 64, "b" * 64]}
+    stopped = {"type": "error", "problem": StorageFull("The disk is full").as_problem()}
+    job = supervise(engine, Nursery([told, stopped]))
+    with engine.sessions() as session:
+        kept = blob_references.among(session, ["a" * 64, "b" * 64, "c" * 64])
+    assert (job.checkpoint, kept) == ({"done": 1}, {"a" * 64, "b" * 64})
 
 
 def test_a_volume_that_fails_costs_an_attempt(
