@@ -60,6 +60,8 @@ class Harness:
     redis_url: str
     folder: Path
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    inside: tuple[str, ...] = ()
+    """What runs a command where the volume is seen, when only some processes see it."""
 
     def __post_init__(self) -> None:
         self.engine = create_engine(self.database_url)
@@ -88,7 +90,7 @@ class Harness:
         with (self.folder / "worker.log").open("ab") as log:
             process = subprocess.Popen(
                 [
-                    sys.executable, "-m", "celery", "-A", "worker.app", "worker",
+                    *self.inside, sys.executable, "-m", "celery", "-A", "worker.app", "worker",
                     "-Q", queues, "-c", str(slots), "-n", name,
                     "--without-gossip", "--without-mingle",
                 ],
