@@ -12,7 +12,8 @@ from core.services.principal import Principal
 def delete_dataset(session: Session, principal: Principal, dataset_id: str) -> None:
     """Delete a dataset, its versions and their index; Conflict ``dataset_in_use`` names dependents.
 
-    The blobs stay on the volume: other versions may share them.
+    Its bytes no longer count at once; blobs that nothing else refers to go with the next garbage.
+    Models that were trained on it stay as they are: they need none of its files.
     """
     dataset = datasets.lock_dataset(session, principal, dataset_id)
     if found := datasets.dependents(session, dataset):

@@ -11,8 +11,10 @@ from sqlalchemy.orm import Session
 
 from core.config import get_settings
 from core.db.repositories import job_queries
+from core.errors import StorageFull
 from core.services.job_view import silence_seconds
 from core.services.keys import has_keys
+from core.services.quota import require_room
 
 BROKER_SECONDS = 0.5
 MAKE_KEY = "make one: dermsynth keys create --admin (compose: docker compose run --rm api …)"
@@ -64,13 +66,17 @@ def head_revision() -> str:
 
 
 def storage_check() -> Check:
-    """Tell whether the shared volume can be written."""
+    """Tell whether the shared volume can be written and has more than its reserve free."""
     folder = get_settings().data_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         return Check("storage", False, True, f"the data folder: {error.strerror}")
     writable = os.access(folder, os.W_OK)
+    try:
+        require_room()
+    except StorageFull as error:
+        return Check("storage", False, False, error.detail)  # reading goes on
     return Check("storage", writable, True, "writable" if writable else "not writable")
 
 

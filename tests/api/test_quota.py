@@ -72,6 +72,8 @@ def test_a_full_volume_refuses_what_is_new_and_recovers(
     change = {"drop": [images[0]["id"]]}
     refused(api.post(revise, json=change), "storage_full")
     assert offset(api, upload) == 5
+    ready = api.get("/readyz").json()
+    assert [c["ok"] for c in ready["checks"] if c["name"] == "storage"] == [False], ready
     full(False)
     assert send(api, upload, 5, b"56789").status_code == 204
     assert api.post("/v1/jobs/noop", json={}).status_code == 202

@@ -140,7 +140,9 @@ def certain(session: Session) -> Iterator[Reference]:
 
 def share(session: Session) -> None:
     """Keep blobs from being removed until the transaction ends; many may do so at once."""
-    session.execute(text(f"SELECT pg_advisory_xact_lock_shared({_LOCK})"))
+    # between two statements, the files of a large version are looked at on a volume far away
+    patience = "set_config('idle_in_transaction_session_timeout', '15min', true)"
+    session.execute(text(f"SELECT pg_advisory_xact_lock_shared({_LOCK}), {patience}"))
 
 
 def exclude(session: Session, wait_seconds: float) -> None:
