@@ -19,6 +19,8 @@ NO_BLOBS = {
     "jobs.metrics": "numbers",
     "models.info": "what it was trained on, by id",
     "workers.available": "what the host offers",
+    "webhook_deliveries.payload": "ids and codes of a job",
+    "webhook_deliveries.tries": "answers of a receiver",
     "idempotency_keys.headers": "an answer, repeated",
     "idempotency_keys.body": "an answer, repeated",
     "idempotency_keys.request_hash": "of a request",
