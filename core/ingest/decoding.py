@@ -92,23 +92,26 @@ class Decoders:
         flying: deque[Task] = deque()
         size, more = 0, True
         while True:
-            while flying and (outcome := flying[0].outcome) is not None:
-                task = flying.popleft()
-                size -= len(task.body)
-                yield task, outcome
-            room = more and len(flying) < _WINDOW_FILES * self._most and size < _WINDOW_BYTES
-            if room and not self._is_batch():
+            while more and not self._is_batch() and self._has_room(len(flying), size):
                 read = next(source, None)
                 more = read is not None
                 if read is not None:
                     flying.append(read)
                     size += len(read.body)
                     self._take(read)
-            elif flying:
-                self._hand_out()
-                self._listen(wait=not room or self._is_batch())
-            else:
+            if not flying:
                 return
+            # before each answer is passed on: storing it takes time in which nobody should idle
+            self._hand_out()
+            self._listen(wait=flying[0].outcome is None)
+            outcome = flying[0].outcome
+            if outcome is not None:
+                task = flying.popleft()
+                size -= len(task.body)
+                yield task, outcome
+
+    def _has_room(self, files: int, size: int) -> bool:
+        return files < _WINDOW_FILES * self._most and size < _WINDOW_BYTES
 
     def _take(self, task: Task) -> None:
         if task.outcome is None:
@@ -147,7 +150,7 @@ class Decoders:
 
     def _listen(self, *, wait: bool) -> None:
         """Collect the answers that are there, or wait for some."""
-        nearest = min(decoder.deadline for decoder in self._at_work) - time.monotonic()
+        nearest = min((d.deadline for d in self._at_work), default=0.0) - time.monotonic()
         for key, _ in self._selector.select(max(0.0, min(_TICK_SECONDS, nearest)) if wait else 0.0):
             if isinstance(key.fileobj, Decoder):
                 self._hear(key.fileobj)

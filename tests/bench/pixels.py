@@ -28,7 +28,6 @@ from core.jobs.kinds.synthesize import shard_bounds
 from core.jobs.runtime import JobRuntime, JobTask
 from core.storage.blobs import stage
 from core.synthesis.contract import GENERATORS
-from core.synthesis.planning import Balance, balance_counts
 from core.synthesis.procedural import write_dataset
 from core.synthesis.production import PixelCache, produce, usable_sources
 from tests.bench.measure import Row, alternating, ratio_row
@@ -112,16 +111,16 @@ class Bench:
     def augment(self, name: str, raw: dict[str, Any], goal: float) -> Row:
         """Augment as a synthesize job of the demo does, against a script that saves image by image.
 
-        The plan is the demo's: every class filled to the largest, at most five images for each real
-        one; the script makes as many. Both sides write JPEG of quality 95 into a folder that is new
-        in each round: a file written over, or made just after others were removed, costs the disk
-        several times as much. Ours divides the plan as the job does, over one process a slot.
+        Each real image gives five, as in the demo; the script makes as many. Both sides write JPEG
+        of quality 95 into a folder that is new in each round: a file written over, or made just
+        after others were removed, costs the disk several times as much. Ours divides the plan as
+        the job does, over one process a slot.
         """
         generator = GENERATORS.get("augment")
         params = generator.params.model_validate(raw)
         sources = usable_sources(self.intake.records, "all")
         have = Counter(source.label for source in sources)
-        counts = balance_counts(have, Balance(target="max", max_per_real=5))
+        counts = {label: 5 * count for label, count in have.items()}
         orders = generator.instance.plan(params, sources, counts, 0)
         shards = [orders[start:stop] for start, stop in shard_bounds(len(orders))]
         folders = (self.folder / f"{name}_{number}" for number in itertools.count())
