@@ -1,21 +1,29 @@
-"""Counts the bytes of request bodies before anything parses them."""
+"""Counts the bytes of request bodies before anything parses them, and waits for none for ever."""
 
 from __future__ import annotations
+
+import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problem import error_response
-from core.errors import PayloadTooLarge
+from core.errors import PayloadTooLarge, RequestTimeout
 
 FORM_OVERHEAD = 1024**2
 """Bytes that the fields and boundaries of a form may take beside its file."""
 
 
 class BodyLimit:
-    """ASGI layer: JSON bodies stay below ``json_bytes``, uploads below ``upload_bytes``."""
+    """ASGI layer: JSON bodies stay below ``json_bytes``, uploads below ``upload_bytes``.
 
-    def __init__(self, app: ASGIApp, json_bytes: int, upload_bytes: int) -> None:
+    A body of which nothing comes for ``idle_seconds`` is refused.
+    """
+
+    def __init__(
+        self, app: ASGIApp, json_bytes: int, upload_bytes: int, idle_seconds: float
+    ) -> None:
         self.app = app
+        self.idle_seconds = idle_seconds
         self.json_bytes = json_bytes
         self.upload_bytes = upload_bytes + FORM_OVERHEAD
 
@@ -23,12 +31,14 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return
-        limit, seen = self._limit(scope), 0
+        limit, seen, coming = self._limit(scope), 0, True
 
         async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, coming
+            # after the body, whoever receives waits for the client to go away
+            message = await (self._soon(receive) if coming else receive())
             if message["type"] == "http.request":
+                coming = message.get("more_body", False)
                 seen += len(message.get("body", b""))
                 if seen > limit:
                     raise too_large(limit)
@@ -38,6 +48,15 @@ class BodyLimit:
             await error_response(scope, too_large(limit))(scope, receive, send)
             return
         await self.app(scope, counted, send)
+
+    async def _soon(self, receive: Receive) -> Message:
+        try:
+            return await asyncio.wait_for(receive(), self.idle_seconds)
+        except TimeoutError:
+            raise RequestTimeout(
+                f"Nothing of the body came for {self.idle_seconds:g} seconds",
+                extra={"headers": {"Connection": "close"}},
+            ) from None
 
     def _limit(self, scope: Scope) -> int:
         headers = dict(scope["headers"])

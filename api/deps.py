@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -17,7 +18,8 @@ from api.known_keys import KnownKeys
 from core.config import get_settings
 from core.db.session import reads
 from core.errors import Forbidden, Unauthorized
-from core.services.keys import authenticate_cookie, digest, verify_key
+from core.services.browser_sessions import authenticate_cookie
+from core.services.keys import digest, verify_key
 from core.services.principal import Principal
 
 COOKIE = "dermsynth_session"
@@ -54,10 +56,15 @@ KeysAdmin = Annotated[Principal, Depends(Requires("keys:admin"))]
 class ApiRoute(APIRoute):
     """A route whose caller is known, and whose JSON is checked, before anything else happens."""
 
+    @property
+    def scopes(self) -> list[str]:
+        """What a caller's key needs; none for a public route."""
+        calls = [dependency.call for dependency in self.dependant.dependencies]
+        return sorted({call.scope for call in calls if isinstance(call, Requires)})
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        calls = [dependency.call for dependency in self.dependant.dependencies]
-        scopes = [call.scope for call in calls if isinstance(call, Requires)]
+        scopes = self.scopes
         takes_json = self.body_field is not None
 
         async def handler(request: Request) -> Response:
@@ -74,13 +81,19 @@ async def authorise(request: Request, scopes: list[str]) -> Principal:
     """Return the caller; Unauthorized, Forbidden for a missing scope, TooManyRequests."""
     secret = _bearer_secret(request)
     if secret is None:
-        principal = await run_in_threadpool(_by_cookie, request)
+        known = await run_in_threadpool(_by_cookie, request)
     else:
-        principal = await _by_key(request.app.state.known_keys, secret)
+        known = await _by_key(request.app.state.known_keys, secret)
+    principal = replace(known, request_id=request.state.request_id)
     request.app.state.rate_limit.take(principal.key_id)
+    require(principal, scopes)
+    return principal
+
+
+def require(principal: Principal, scopes: Iterable[str]) -> None:
+    """Refuse a caller that lacks one of the scopes."""
     if missing := [scope for scope in scopes if scope not in principal.scopes]:
         raise Forbidden(f"The key has no scope {', '.join(missing)}", code="missing_scope")
-    return principal
 
 
 def _bearer_secret(request: Request) -> str | None:

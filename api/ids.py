@@ -61,6 +61,12 @@ DeliveryId = Annotated[
     AfterValidator(_known_form("whd", "webhook_delivery")),
     Path(json_schema_extra=_pattern("whd")),
 ]
+GroupId = Annotated[
+    str, AfterValidator(_known_form("grp", "group")), Path(json_schema_extra=_pattern("grp"))
+]
+SessionId = Annotated[
+    str, AfterValidator(_known_form("ses", "session")), Path(json_schema_extra=_pattern("ses"))
+]
 KeyId = Annotated[
     str, AfterValidator(_known_form("key", "key")), Path(json_schema_extra=_pattern("key"))
 ]

@@ -17,18 +17,23 @@ from api import openapi, problem
 from api.body_limit import BodyLimit
 from api.context import HostCheck, RequestContext
 from api.events import EventHub
+from api.guarded_protocol import GuardedProtocol
 from api.known_keys import KnownKeys
+from api.log_safety import keep_tokens_out_of_the_log
 from api.rate_limit import RateLimit
 from api.routes import (
     artifacts,
+    audit,
     catalog,
     datasets,
     experiments,
+    groups,
     images,
     jobs,
     keys,
     models,
     pages,
+    sessions,
     system,
     uploads,
     versions,
@@ -45,12 +50,15 @@ ROUTERS = tuple(
         uploads,
         versions,
         images,
+        groups,
         artifacts,
         models,
         experiments,
         catalog,
         keys,
         webhooks,
+        sessions,
+        audit,
         system,
         pages,
     )
@@ -59,6 +67,13 @@ THREADS = 40
 """Routes that run at once in threads; the pool of connections is as large."""
 SHUTDOWN_SECONDS = 5
 OPEN_FILES = 65_536
+SERVING: dict[str, Any] = {
+    "http": GuardedProtocol,
+    "ws": "none",
+    "server_header": False,
+    "timeout_keep_alive": 5,
+}
+"""Options of the server: nothing but HTTP, and nobody holds a connection for nothing."""
 
 
 def create_app() -> FastAPI:
@@ -73,12 +88,16 @@ def create_app() -> FastAPI:
         redirect_slashes=False,
         lifespan=_lifespan,
     )
+    keep_tokens_out_of_the_log()
     app.state.events = EventHub(settings.event_poll_seconds)
     app.state.known_keys = KnownKeys(settings.key_cache_seconds)
     app.state.rate_limit = RateLimit(settings.requests_per_minute)
     app.state.allowed_methods = allowed_methods
     app.add_middleware(
-        BodyLimit, json_bytes=settings.max_body_bytes, upload_bytes=settings.max_upload_bytes
+        BodyLimit,
+        json_bytes=settings.max_body_bytes,
+        upload_bytes=settings.max_upload_bytes,
+        idle_seconds=settings.body_idle_seconds,
     )
     app.add_middleware(HostCheck, hosts=settings.hosts)
     app.add_middleware(RequestContext)
@@ -139,8 +158,8 @@ def main() -> None:
         proxy_headers=bool(arguments.proxy),
         forwarded_allow_ips=arguments.proxy or None,
         log_level=arguments.log_level,
-        server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        **SERVING,
     )
 
 

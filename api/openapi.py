@@ -14,6 +14,7 @@ from typing import Any
 
 from fastapi.openapi.utils import get_openapi
 
+from api.deps import ApiRoute
 from api.problem import MEDIA_TYPE, Problem
 from api.version import VERSION
 from core.jobs.spec import JOB_KINDS
@@ -37,6 +38,7 @@ TAGS = {
     "uploads": "Resumable uploads.",
     "dataset-versions": "Immutable manifests of images.",
     "images": "Provenance and pixels.",
+    "groups": "Patients and lesions: what is known of one, and its erasure.",
     "jobs": "Asynchronous work, one route per kind.",
     "artifacts": "Files that jobs published.",
     "models": "Trained classifiers.",
@@ -44,6 +46,8 @@ TAGS = {
     "catalog": "What can be asked for, and who can do it now.",
     "keys": "API keys and their scopes.",
     "webhooks": "Addresses that are told, signed, when jobs end; and what became of each message.",
+    "sessions": "Browsers that are logged in.",
+    "audit": "Who did what.",
     "system": "Health, metrics, version; public.",
 }
 
@@ -75,10 +79,23 @@ def describe(routes: list[Any]) -> dict[str, Any]:
         schemas.pop(name, None)
     schemas["Problem"] = _inlined(Problem.model_json_schema())
     schemas["ImportForm"] = _import_form()
+    scopes = _scopes(routes)
     for path, item in document["paths"].items():
         for method in METHODS & set(item):
+            if needed := scopes.get((method, path)):
+                item[method]["x-required-scopes"] = needed
             _describe_refusals(path, method, item[method])
     return document
+
+
+def _scopes(routes: list[Any]) -> dict[tuple[str, str], list[str]]:
+    """Return the scopes that a key needs, by method and path."""
+    return {
+        (method.lower(), route.path): route.scopes
+        for route in routes
+        if isinstance(route, ApiRoute)
+        for method in route.methods or ()
+    }
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:

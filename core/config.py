@@ -61,6 +61,11 @@ class Settings(BaseSettings):
 
     max_upload_bytes: int = Field(50 * GIB, gt=0, description="Largest upload.")
     max_body_bytes: int = Field(8 * 1024**2, gt=0, description="Largest JSON body.")
+    max_header_bytes: int = Field(32 * 1024, gt=0, description="Largest head of a request.")
+    header_seconds: float = Field(10.0, gt=0, description="Longest arrival of a request's head.")
+    body_idle_seconds: float = Field(
+        60.0, gt=0, description="A request whose body stops for longer is refused."
+    )
     max_archive_files: int = Field(200_000, gt=0, description="Most entries of an archive.")
     max_archive_bytes: int = Field(50 * GIB, gt=0, description="Most bytes of an unpacked archive.")
     max_archive_ratio: float = Field(100.0, gt=1, description="Largest compression ratio.")
@@ -116,7 +121,9 @@ class Settings(BaseSettings):
     )
 
     max_active_jobs: int = Field(10_000, gt=0, description="Unfinished jobs of one tenant.")
-    requests_per_minute: int = Field(6_000, gt=0, description="Requests of one key.")
+    requests_per_minute: int = Field(
+        6_000, gt=0, description="Requests of one key or session to one API process."
+    )
     key_cache_seconds: float = Field(
         1.0,
         ge=0,

@@ -9,6 +9,7 @@ the job engine writes them as a job's ``error``, both with the same stable ``cod
     ├── Unauthorized            401
     ├── Forbidden               403
     ├── NotFound                404
+    ├── RequestTimeout          408
     ├── Conflict                409
     ├── PayloadTooLarge         413
     ├── UnsupportedMedia        415
@@ -118,6 +119,14 @@ class NotFound(DermSynthError):
     status = 404
     default_code = "not_found"
     title = "Not found"
+
+
+class RequestTimeout(DermSynthError):
+    """A request whose body stopped coming; the connection is closed."""
+
+    status = 408
+    default_code = "request_timeout"
+    title = "Request timeout"
 
 
 class Conflict(DermSynthError):

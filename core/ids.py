@@ -8,9 +8,25 @@ from typing import Literal, get_args
 import uuid_utils
 
 Prefix = Literal[
-    "tnt", "key", "ses", "wrk", "ds", "dsv", "img", "upl", "job", "art", "mdl", "exp", "req",
-    "whk", "whd",
-]  # fmt: skip
+    "tnt",
+    "key",
+    "ses",
+    "wrk",
+    "ds",
+    "dsv",
+    "img",
+    "upl",
+    "job",
+    "art",
+    "mdl",
+    "exp",
+    "req",
+    "aud",
+    "ers",
+    "grp",
+    "whk",
+    "whd",
+]
 PREFIXES: tuple[str, ...] = get_args(Prefix)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: sorts as the number does

@@ -12,6 +12,7 @@ from core.db.repositories import jobs
 from core.jobs.spec import QUEUES
 from core.services.hints import hints_held
 from core.services.lifecycle import reap
+from core.services.removal import finish_all
 from core.services.staging import remove_dead_staging
 from core.services.transaction import transaction, want_hint
 from core.services.uploads import remove_expired, remove_orphans
@@ -42,6 +43,7 @@ def sweep(factory: sessionmaker[Session], settings: Settings) -> int:
             # its row is locked (a long commit): it must not keep the others from being found
             log.warning("%s could not be looked at: %s", job_id, error)
     remove_dead_staging(factory, BlobStore(settings.data_dir))
+    finish_all(factory, BlobStore(settings.data_dir))
     remove_expired(factory)
     remove_orphans(factory)
     if reaped:

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from api.client.access import Audit, Groups
 from api.client.datasets import Datasets
 from api.client.downloads import Artifacts
 from api.client.imports import Imported, default_name, import_key, imported
@@ -58,6 +59,8 @@ class Client:
         self.experiments = Experiments(self._transport)
         self.keys = Keys(self._transport)
         self.webhooks = Webhooks(self._transport)
+        self.audit = Audit(self._transport)
+        self.groups = Groups(self._transport)
 
     def __enter__(self) -> Client:
         return self

@@ -215,6 +215,44 @@ class Delivery(Record):
     finished_at: datetime | None = None
 
 
+class Party(Record):
+    """Who did something, or what it was done to."""
+
+    kind: str
+    id: str
+
+
+class AuditEntry(Record):
+    """One thing that was done."""
+
+    id: str
+    at: datetime
+    actor: Party
+    action: str
+    target: Party
+    request_id: str = ""
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class Group(Record):
+    """A patient or lesion; the lists name 1,000 of each kind at most, ``counts`` counts all."""
+
+    id: str
+    counts: dict[str, int]
+    images: list[str]
+    synthetic_images: list[str]
+    unfinished_jobs: list[str]
+
+
+class Erasure(Record):
+    """What was erased; ``removing_files``: the database is clean and files follow."""
+
+    id: str
+    status: str
+    counts: dict[str, int]
+    completed_at: datetime | None = None
+
+
 class Reject(Record):
     """A file that an import did not take."""
 

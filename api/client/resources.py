@@ -85,6 +85,13 @@ class Keys:
             body["expires_at"] = expires_at
         return parse(NewKey, decoded(self._transport.create(path_of("keys"), body)))
 
+    def rotate(self, key_id: str, *, overlap_seconds: int | None = None) -> NewKey:
+        """Make the successor of a key; the old one works on for the overlap (a day)."""
+        body = {} if overlap_seconds is None else {"overlap_seconds": overlap_seconds}
+        return parse(
+            NewKey, decoded(self._transport.create(path_of("keys", key_id, "rotate"), body))
+        )
+
     def revoke(self, key_id: str) -> None:
         self._transport.send("DELETE", path_of("keys", key_id))
 

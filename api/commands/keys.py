@@ -1,4 +1,4 @@
-"""keys create, list, revoke."""
+"""keys create, list, rotate, revoke."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_SCOPES = tuple(scope for scope in SCOPES if scope != "keys:admin")
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    keys = commands.add_parser("keys", help="make, list and revoke API keys")
+    keys = commands.add_parser("keys", help="make, list, rotate and revoke API keys")
     actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     parser = actions.add_parser("create", help="make a key; its secret is shown this once")
@@ -40,6 +40,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = actions.add_parser("list", help="list keys, without their secrets")
     add_common(parser)
     parser.set_defaults(run=list_keys)
+
+    parser = actions.add_parser("rotate", help="make a key's successor; its secret is shown once")
+    parser.add_argument("key_id", metavar="KEY_ID")
+    parser.add_argument(
+        "--overlap-hours", type=float, default=24.0, help="so long the old key works on (24)"
+    )
+    add_common(parser)
+    parser.set_defaults(run=rotate)
 
     parser = actions.add_parser("revoke", help="make a key useless, for good")
     parser.add_argument("key_id", metavar="KEY_ID")
@@ -96,6 +104,18 @@ def list_keys(_: argparse.Namespace, session: Session) -> int:
     ]
     session.terminal.show(table(("id", "name", "may", "expires", "last used"), rows))
     session.terminal.document(found)
+    return 0
+
+
+def rotate(args: argparse.Namespace, session: Session) -> int:
+    """Make the successor of a key."""
+    made = session.client.keys.rotate(args.key_id, overlap_seconds=round(args.overlap_hours * 3600))
+    session.terminal.line(made.key)
+    session.terminal.say(
+        f"{made.id} follows {args.key_id}, which works for {args.overlap_hours:g} h more. "
+        "It is not shown again."
+    )
+    session.terminal.document(made)
     return 0
 
 

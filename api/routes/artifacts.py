@@ -9,17 +9,22 @@ from starlette.responses import Response
 
 from api.answers import tagged
 from api.contents import content
-from api.deps import ApiRoute, JobsRead
+from api.deps import ApiRoute, JobsRead, require
 from api.ids import ArtifactId
 from api.schemas import jobs as schemas
 from core.config import get_settings
-from core.db.models import Artifact
+from core.db.models import Artifact, Job
 from core.db.repositories.access import owned
 from core.db.session import sessions
+from core.jobs.spec import JOB_KINDS
+from core.services.audit import record
 from core.services.job_view import artifact_view
+from core.services.transaction import transaction
 from core.storage.blobs import BlobStore
 
 router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"], route_class=ApiRoute)
+
+EXPORT = "export"
 
 
 @router.get("/{artifact_id}", operation_id="artifacts_get", response_model=schemas.Artifact)
@@ -42,9 +47,13 @@ def get_artifact(request: Request, principal: JobsRead, artifact_id: ArtifactId)
     },
 )
 def get_content(request: Request, principal: JobsRead, artifact_id: ArtifactId) -> Response:
-    """Download an artifact."""
-    with sessions()() as session:
+    """Download an artifact; an export holds a dataset and needs `datasets:read` as well."""
+    with transaction(sessions()) as session:
         row = owned(session, principal, Artifact, artifact_id, "artifact")
+        if owned(session, principal, Job, row.job_id, "job").kind == EXPORT:
+            require(principal, JOB_KINDS.get(EXPORT).scopes)
+            details = {"job_id": row.job_id, "bytes": row.bytes}
+            record(session, principal, "export.download", "artifact", row.id, details)
     path = BlobStore(get_settings().data_dir).find(row.sha256)
     return content(request, path, row.sha256, row.media_type, filename=safe_name(row.name))
 

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from api.answers import answered, json_response, tagged
-from api.deps import ApiRoute, JobsRead, JobsWrite, Requires
+from api.deps import ApiRoute, JobsRead, JobsWrite, Requires, require
 from api.events import as_sse
 from api.idempotency import OnceDep
 from api.ids import JobId
@@ -35,6 +35,7 @@ from core.errors import Conflict, InvalidInput, NotFound
 from core.jobs.spec import JOB_KINDS, JobKind
 from core.jobs.states import TERMINAL, JobStatus
 from core.services import job_view, lifecycle, predictions
+from core.services.audit import record
 from core.services.idempotency import Answer, Once, once
 from core.services.principal import Principal
 from core.services.submit import check, public_kind, submit
@@ -245,6 +246,7 @@ def cancel_job(principal: JobsWrite, job_id: JobId) -> Response:
     with transaction(sessions()) as session:
         owned(session, principal, Job, job_id, "job")
         job = lifecycle.cancel(session, job_id)
+        record(session, principal, "job.cancel", "job", job_id, {"kind": job.kind})
         status = 200 if job.status in TERMINAL else 202
         body = linked(job_view.view(session, job))
     return json_response(body, status, {"Location": f"/v1/jobs/{job_id}"})
@@ -257,6 +259,7 @@ def retry_job(principal: JobsWrite, job_id: JobId, wish: OnceDep) -> Response:
     """Create a new job with the parameters of a failed or canceled one."""
     with transaction(sessions()) as session:
         old = owned(session, principal, Job, job_id, "job")
+        require(principal, JOB_KINDS.get(old.kind).scopes)
 
         def make() -> Answer:
             _check_retry(old)
@@ -296,6 +299,7 @@ def add_kind_routes() -> None:
                 operation_id=f"jobs_create_{name}",
                 summary=kind.summary,
                 include_in_schema=not kind.diagnostic,
+                dependencies=[Depends(Requires(scope)) for scope in kind.scopes],
             )
     router.add_api_route(
         "/{kind}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -14,13 +15,12 @@ from api.ids import KeyId
 from api.pagination import PageDep, paged
 from api.schemas import products as schemas
 from core.db.models import ApiKey
-from core.db.repositories import jobs, products
+from core.db.repositories import products
 from core.db.repositories.access import owned
 from core.db.session import sessions
-from core.errors import FieldError, Forbidden, InvalidInput
+from core.services import keys
 from core.services.idempotency import Answer, once
 from core.services.job_view import stamp
-from core.services.keys import create_key
 from core.services.sealing import seal, unseal
 from core.services.transaction import transaction
 
@@ -30,22 +30,60 @@ router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=ApiRoute)
 @router.post("", operation_id="keys_create", response_model=schemas.CreatedKey, status_code=201)
 def create(principal: KeysAdmin, wish: OnceDep, body: schemas.NewKey) -> Response:
     """Make a key; the secret is in this answer and never again."""
-    if beyond := sorted(set(body.scopes) - principal.scopes):
-        raise Forbidden(f"This key has no scope {', '.join(beyond)} to give", code="missing_scope")
+    keys.require_scopes(principal, body.scopes)
     with transaction(sessions()) as session:
 
         def make() -> Answer:
-            if body.expires_at is not None and body.expires_at <= jobs.database_now(session):
-                detail = "The time has passed"
-                raise InvalidInput(detail, errors=[FieldError("/expires_at", detail)])
-            row, secret = create_key(
-                session, principal.tenant_id, body.name, body.scopes, body.expires_at
+            keys.require_future(session, body.expires_at)
+            return _sealed(
+                *keys.create_key(
+                    session,
+                    principal.tenant_id,
+                    body.name,
+                    body.scopes,
+                    body.expires_at,
+                    creator=principal,
+                )
             )
-            # the kept answer must not hold the secret in the clear
-            sealed = {**_view(row), "key": seal(row.id, secret)}
-            return Answer(201, {"Location": f"/v1/keys/{row.id}"}, sealed)
 
         answer, _ = once(session, principal, wish, make)
+    return _unsealed(answer)
+
+
+@router.post(
+    "/{key_id}/rotate",
+    operation_id="keys_rotate",
+    response_model=schemas.CreatedKey,
+    status_code=201,
+)
+def rotate(
+    request: Request,
+    principal: KeysAdmin,
+    key_id: KeyId,
+    wish: OnceDep,
+    body: schemas.RotatedKey = schemas.RotatedKey(),  # noqa: B008 - frozen by FastAPI's copy
+) -> Response:
+    """Make a key's successor; the old one works on for the overlap."""
+    overlap = timedelta(seconds=body.overlap_seconds)
+    with transaction(sessions()) as session:
+        # also for a repeated request: its answer holds the secret
+        keys.require_scopes(principal, owned(session, principal, ApiKey, key_id, "key").scopes)
+
+        def make() -> Answer:
+            return _sealed(*keys.rotate_key(session, principal, key_id, overlap, body.expires_at))
+
+        answer, _ = once(session, principal, wish, make)
+    request.app.state.known_keys.forget(key_id)  # it now ends with the overlap
+    return _unsealed(answer)
+
+
+def _sealed(row: ApiKey, secret: str) -> Answer:
+    """Return the answer to keep: the secret must not stand in it in the clear."""
+    body = {**_view(row), "key": seal(row.id, secret)}
+    return Answer(201, {"Location": f"/v1/keys/{row.id}"}, body)
+
+
+def _unsealed(answer: Answer) -> Response:
     shown = {**answer.body, "key": unseal(answer.body["id"], answer.body["key"])}
     return json_response(shown, 201, {**answer.headers, "Cache-Control": "no-store"})
 
@@ -60,6 +98,7 @@ def _view(row: ApiKey) -> dict[str, Any]:
         "expires_at": stamp(row.expires_at),
         "last_used_at": stamp(row.last_used_at),
         "revoked_at": stamp(row.revoked_at),
+        "replaced_by": row.replaced_by,
     }
 
 
@@ -75,6 +114,6 @@ def list_keys(principal: KeysAdmin, page: PageDep) -> Response:
 def delete(request: Request, principal: KeysAdmin, key_id: KeyId) -> Response:
     """Revoke a key; it is refused at once, by other API processes within a second."""
     with transaction(sessions()) as session:
-        products.revoke(session, owned(session, principal, ApiKey, key_id, "key"))
+        keys.revoke_key(session, principal, key_id)
     request.app.state.known_keys.forget(key_id)
     return Response(status_code=204)

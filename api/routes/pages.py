@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +13,18 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from api.answers import json_response
-from api.deps import COOKIE
+from api.deps import COOKIE, same_origin
 from core.config import get_settings
+from core.db.models import BrowserSession
+from core.db.repositories.access import owned
 from core.db.session import sessions
-from core.errors import NotFound
-from core.services.keys import COOKIE_DAYS, redeem_login_token
+from core.errors import Forbidden, NotFound, Unauthorized
+from core.services.browser_sessions import (
+    COOKIE_DAYS,
+    authenticate_cookie,
+    end_session,
+    redeem_login_token,
+)
 from core.services.transaction import transaction
 
 router = APIRouter(include_in_schema=False)
@@ -50,7 +59,7 @@ def login(request: Request, token: Annotated[str, Query(min_length=1, max_length
     if not get_settings().cookie_login:
         raise NotFound("Login links are not offered here")
     with transaction(sessions()) as session:
-        cookie = redeem_login_token(session, token)
+        cookie = redeem_login_token(session, token, request.state.request_id)
     root = str(request.scope.get("root_path", "")).rstrip("/")
     response = RedirectResponse(f"{root}/", 303, {"Cache-Control": "no-store"})
     response.set_cookie(
@@ -62,6 +71,24 @@ def login(request: Request, token: Annotated[str, Query(min_length=1, max_length
         httponly=True,
         samesite="strict",
     )
+    return response
+
+
+@router.post("/logout")
+def logout(request: Request) -> Response:
+    """End the browser's session and forget its cookie; without one there is nothing to end."""
+    if not same_origin(request):
+        raise Forbidden("This request comes from another site", code="cross_site")
+    cookie = request.cookies.get(COOKIE)
+    if cookie is not None:
+        with transaction(sessions()) as session, suppress(Unauthorized):
+            found = authenticate_cookie(session, cookie)
+            principal = replace(found, request_id=request.state.request_id)
+            row = owned(session, principal, BrowserSession, principal.key_id, "session")
+            end_session(session, principal, row)
+    root = str(request.scope.get("root_path", "")).rstrip("/")
+    response = RedirectResponse(f"{root}/", 303, {"Cache-Control": "no-store"})
+    response.delete_cookie(COOKIE, path=f"{root}/", httponly=True, samesite="strict")
     return response
 
 

@@ -18,7 +18,7 @@ from api.schemas import datasets as schemas
 from core.db.models import Upload
 from core.db.repositories import uploads as rows
 from core.db.session import sessions
-from core.errors import PayloadTooLarge, UnsupportedMedia
+from core.errors import PayloadTooLarge, RequestTimeout, UnsupportedMedia
 from core.services import uploads
 from core.services.idempotency import Answer, once
 from core.services.job_view import stamp
@@ -140,7 +140,7 @@ async def _receive(request: Request, principal: Principal, part: uploads.Chunk) 
             if part.offset - saved >= SAVE_BYTES and part.offset < part.upload.length:
                 await run_in_threadpool(uploads.save, sessions(), principal, part)
                 saved = part.offset
-    except ClientDisconnect:
+    except (ClientDisconnect, RequestTimeout):
         await run_in_threadpool(part.write, bytes(batch))
         await run_in_threadpool(uploads.save, sessions(), principal, part)
         raise

@@ -31,6 +31,7 @@ from core.db.session import sessions
 from core.ingest.csv_safety import safe_cell
 from core.manifest import ImageRecord, canonical_json, read_manifest
 from core.services import job_view, revision
+from core.services.audit import record
 from core.services.idempotency import Answer, once
 from core.services.transaction import transaction
 from core.services.version_view import image_view, version_view
@@ -136,8 +137,10 @@ def list_images(
 )
 def get_manifest(request: Request, principal: DatasetsRead, version_id: VersionIdPath) -> Response:
     """Download the manifest: Parquet, or CSV with `Accept: text/csv`."""
-    with sessions()() as session:
+    with transaction(sessions()) as session:
         row = owned(session, principal, DatasetVersion, version_id, "dataset_version")
+        details = {"version_id": row.id, "manifest_sha256": row.manifest_sha256}
+        record(session, principal, "dataset.download", "dataset", row.dataset_id, details)
     path = BlobStore(get_settings().data_dir).find(row.manifest_blob)
     if CSV in request.headers.get("accept", ""):
         headers = {
@@ -155,8 +158,8 @@ def _csv(path: Path) -> Iterator[str]:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(names)
-    for number, record in enumerate(read_manifest(path), 1):
-        writer.writerow(safe_cell(_cell(getattr(record, name))) for name in names)
+    for number, image in enumerate(read_manifest(path), 1):
+        writer.writerow(safe_cell(_cell(getattr(image, name))) for name in names)
         if number % ROWS_PER_CHUNK == 0:
             yield text.getvalue()
             text.seek(0)

@@ -98,7 +98,7 @@ def change(principal: JobsWrite, webhook_id: WebhookId, body: schemas.WebhookCha
     """Change a web hook, or switch it on again; what failed meanwhile can be sent again."""
     with transaction(sessions()) as session:
         webhook = rows.locked(session, principal, webhook_id)
-        service.change(session, webhook, Wanted(**body.model_dump()))
+        service.change(session, principal, webhook, Wanted(**body.model_dump()))
         shown = _view(session, webhook)
     return json_response(shown)
 
@@ -109,7 +109,7 @@ def change(principal: JobsWrite, webhook_id: WebhookId, body: schemas.WebhookCha
 def delete(principal: JobsWrite, webhook_id: WebhookId) -> Response:
     """Delete a web hook with its deliveries."""
     with transaction(sessions()) as session:
-        rows.remove(session, rows.locked(session, principal, webhook_id))
+        service.remove(session, principal, rows.locked(session, principal, webhook_id))
     return Response(status_code=204)
 
 
@@ -121,7 +121,7 @@ def rotate(principal: JobsWrite, webhook_id: WebhookId, wish: OnceDep) -> Respon
 
     def make(session: Session) -> Webhook:
         webhook = rows.locked(session, principal, webhook_id)
-        service.rotate(session, webhook)
+        service.rotate(session, principal, webhook)
         return webhook
 
     return _with_secret(principal, wish, 200, make)

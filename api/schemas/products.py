@@ -104,6 +104,21 @@ class NewKey(BaseModel):
     expires_at: Instant | None = None
 
 
+class RotatedKey(BaseModel):
+    """How a key hands over to its successor."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"overlap_seconds": 3600}]}
+    )
+
+    overlap_seconds: int = Field(
+        24 * 3600, ge=0, le=30 * 24 * 3600, description="So long the old key works beside the new."
+    )
+    expires_at: Instant | None = Field(
+        None, description="Of the new key; null: it lives as long as the old one was made to."
+    )
+
+
 class Key(BaseModel):
     """An API key without its secret."""
 
@@ -115,6 +130,7 @@ class Key(BaseModel):
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    replaced_by: str | None = Field(description="The key that a rotation made.")
 
 
 class CreatedKey(Key):

@@ -184,6 +184,7 @@ async function refresh() {
     );
     element("key-form").hidden = true;
     element("content").hidden = false;
+    element("logout").hidden = Boolean(sessionStorage.getItem(KEY));
     drawJobs(jobs.items);
     drawDatasets(datasets.items);
     const busy = followUnfinished(jobs.items);

@@ -46,7 +46,7 @@ def migrate_and_make_key(key_file: Path) -> None:
 
 def print_login_token() -> None:
     from core.db.session import sessions
-    from core.services.keys import login_token
+    from core.services.browser_sessions import login_token
 
     print(login_token(sessions()))
 

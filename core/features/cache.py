@@ -8,9 +8,11 @@ that does not match, like a file that cannot be read, counts as absent.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,9 +118,14 @@ class FeatureCache:
     def merge_small(self) -> None:
         """Join small packs once there are many of them.
 
-        Two processes may do so at once: rows are then there twice, which harms nothing, and a
-        reader that finds a pack gone treats its rows as absent.
+        A reader that finds a pack gone treats its rows as absent.
         """
+        if len(self._packs()) < MERGE_COUNT:
+            return
+        with self._alone():
+            self._merge()
+
+    def _merge(self) -> None:
         sizes = {p: len(keys) for p in self._packs() if (keys := self._keys(p)) is not None}
         small = [pack for pack, size in sizes.items() if size < MERGE_ROWS]
         if len(small) < MERGE_COUNT:
@@ -133,6 +140,38 @@ class FeatureCache:
             self.write(list(rows), np.stack(list(rows.values())))
         for pack in chosen:
             pack.unlink(missing_ok=True)
+
+    def forget(self, images: Collection[bytes]) -> int:
+        """Remove the rows of images, by their 32 bytes of sha256; returns how many there were."""
+        found = 0
+        with self._alone():
+            for pack in self._packs():
+                keys = self._keys(pack)
+                left = [] if keys is None else _without(_key_bytes(keys), images)
+                if keys is None or len(left) == len(keys):
+                    continue
+                found += len(keys) - len(left)
+                rows = dict(self._rows(pack, left))
+                if rows:
+                    self.write(list(rows), np.stack(list(rows.values())))
+                pack.unlink(missing_ok=True)
+        return found
+
+    def count(self, images: Collection[bytes]) -> int:
+        """Return how many rows of images there are, by their 32 bytes of sha256."""
+        whole = [keys for pack in self._packs() if (keys := self._keys(pack)) is not None]
+        return sum(len(keys) - len(_without(_key_bytes(keys), images)) for keys in whole)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the folder against others that rewrite packs: a merge must not bring back rows."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.folder / ".rewriting", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _packs(self) -> list[Path]:
         return sorted(p for p in self.folder.glob(f"*{SUFFIX}") if p not in self._bad)
@@ -198,6 +237,26 @@ def _matrix_header(file: object) -> tuple[tuple[int, ...], int]:
     if fortran or dtype != np.dtype("<f4"):
         raise ValueError("its matrix is not float32 in C order")
     return shape, file.tell()  # type: ignore[attr-defined]
+
+
+def dimension_of(pack: Path) -> int | None:
+    """Return how long the features of a pack are; None when it is no whole pack."""
+    try:
+        with pack.open("rb") as file:
+            keys = npy.read_array(file, allow_pickle=False)
+            shape, start = _matrix_header(file)
+        rows, dimension = shape
+        whole = keys.dtype == KEY and rows == len(keys)
+        if whole and pack.stat().st_size == start + 4 * rows * dimension:
+            return int(dimension)
+    except Exception:  # whatever a torn file makes numpy raise
+        return None
+    return None
+
+
+def _without(keys: Sequence[Key], images: Collection[bytes]) -> list[tuple[int, Key]]:
+    """Return (row, key) of the keys that are not of one of the images."""
+    return [(row, key) for row, key in enumerate(keys) if key[:32] not in images]
 
 
 def _key_bytes(index: NDArray[np.void]) -> list[Key]:

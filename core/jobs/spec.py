@@ -22,6 +22,7 @@ Queue = Literal["gpu", "cpu", "io", "interactive"]
 QUEUES: tuple[Queue, ...] = ("gpu", "cpu", "io", "interactive")
 Profile = Literal["light", "torch"]
 RefKind = Literal["version", "model", "upload"]
+Scope = Literal["datasets:read", "datasets:write", "models:read", "models:write"]
 
 
 class Params(BaseModel):
@@ -82,6 +83,8 @@ class JobKind(Generic[P, R]):
     check: Callable[[P, Inputs], None] | None
     estimate: Callable[[P, Inputs], Cost] | None
     queue_for: Callable[[P], Queue] | None
+    scopes: tuple[Scope, ...]
+    audited: bool
     summary: str
 
     def queue_of(self, params: P) -> Queue:
@@ -91,7 +94,7 @@ class JobKind(Generic[P, R]):
 JOB_KINDS: Registry[JobKind[Any, Any]] = Registry("job_kind", "core.jobs.kinds")
 
 
-def job_kind(
+def job_kind(  # noqa: PLR0913 - one keyword a fact of the kind
     name: str,
     *,
     params: type[P],
@@ -105,11 +108,15 @@ def job_kind(
     check: Callable[[P, Inputs], None] | None = None,
     estimate: Callable[[P, Inputs], Cost] | None = None,
     queue_for: Callable[[P], Queue] | None = None,
+    scopes: tuple[Scope, ...] = (),
+    audited: bool = False,
 ) -> Callable[[Callable[[JobContext, P], R | Children]], Callable[[JobContext, P], R | Children]]:
     """Register a function as a job kind; its docstring's first line is the summary.
 
     ``public=False``: only other jobs create it. ``diagnostic``: only with DERMSYNTH_DIAGNOSTICS.
-    ``profile``: what the zygote preloads. ``timeout``: seconds of one attempt.
+    ``profile``: what the zygote preloads. ``timeout``: seconds of one attempt. ``scopes``: what a
+    caller needs besides ``jobs:write``, because the job reads or makes it. ``audited``: its
+    submission stands in the audit log.
     """
 
     def register(
@@ -130,6 +137,8 @@ def job_kind(
             check=check,
             estimate=estimate,
             queue_for=queue_for,
+            scopes=scopes,
+            audited=audited,
             summary=summary[0] if summary else "",
         )
         JOB_KINDS.add(name, kind)

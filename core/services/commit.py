@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -22,7 +23,9 @@ from core.jobs.context import VersionDraft
 from core.jobs.runtime import Outcome
 from core.jobs.states import JobStatus
 from core.manifest import manifest_blobs
+from core.services.audit import Action, record
 from core.services.lifecycle import end, end_canceled
+from core.services.principal import Principal, system
 from core.services.quota import charge
 from core.services.submit import submit_children
 from core.storage.blobs import BlobStore
@@ -77,11 +80,19 @@ def _add_version(session: Session, job: Job, draft: VersionDraft, store: BlobSto
 
 
 def add_version(
-    session: Session, tenant_id: str, draft: VersionDraft, store: BlobStore, job_id: str | None
+    session: Session,
+    tenant_id: str,
+    draft: VersionDraft,
+    store: BlobStore,
+    job_id: str | None,
+    by: Principal | None = None,
 ) -> DatasetVersion:
-    """Write a version, its dataset when new, and the index of its images."""
+    """Write a version, its dataset when new, and the index of its images.
+
+    ``by``: who asked for it; None is the service, on behalf of the job.
+    """
     hold(session, store, [draft.manifest_blob])
-    size = _logical_bytes(store, draft)
+    size = logical_bytes(store, draft.manifest_blob, draft.info)
     if draft.new_dataset:
         session.add(
             Dataset(id=draft.dataset_id, tenant_id=tenant_id, name=draft.name, kind=draft.kind)
@@ -118,14 +129,26 @@ def add_version(
     session.add(version)
     session.flush()
     images.copy_manifest(session, version, store.find(draft.manifest_blob))
+    _tell(session, by or system(tenant_id), version, draft.new_dataset)
     charge(session, tenant_id, size)
     return version
 
 
-def _logical_bytes(store: BlobStore, draft: VersionDraft) -> int:
-    """Return the bytes of everything that the version refers to, also what others refer to."""
-    blobs = manifest_blobs(store.find(draft.manifest_blob)) | {draft.manifest_blob}
-    rejects = draft.info.get("rejects_blob")
+def _tell(session: Session, by: Principal, version: DatasetVersion, new_dataset: bool) -> None:
+    details = {
+        "version_id": version.id,
+        "job_id": version.job_id,
+        "image_count": version.image_count,
+        "manifest_sha256": version.manifest_sha256,
+    }
+    action: Action = "dataset.create" if new_dataset else "dataset.revise"
+    record(session, by, action, "dataset", version.dataset_id, details)
+
+
+def logical_bytes(store: BlobStore, manifest_blob: str, info: Mapping[str, Any]) -> int:
+    """Return the bytes of everything that a version refers to, also what others refer to."""
+    blobs = manifest_blobs(store.find(manifest_blob)) | {manifest_blob}
+    rejects = info.get("rejects_blob")
     return store.size(blobs | ({rejects} if rejects else set()))
 
 

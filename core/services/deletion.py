@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from core.db.repositories import datasets
 from core.errors import Conflict
+from core.services.audit import record
 from core.services.principal import Principal
 
 
@@ -23,5 +24,6 @@ def delete_dataset(session: Session, principal: Principal, dataset_id: str) -> N
             code="dataset_in_use",
             extra={"dependents": [{"type": thing, "id": row_id} for thing, row_id in found]},
         )
+    record(session, principal, "dataset.delete", "dataset", dataset.id)
     session.delete(dataset)
     session.flush()

@@ -13,9 +13,11 @@ from core.config import Settings
 from core.db.repositories import blob_references, consistency
 from core.db.repositories.consistency import Counter
 from core.services import garbage, staging, uploads
+from core.services.audit import record
 from core.services.blob_inspection import Blob, BlobInspection
 from core.services.inputs import upload_path
 from core.services.lifecycle import recount_children
+from core.services.principal import NO_TENANT, system
 from core.services.transaction import transaction
 from core.storage.blobs import BlobStore
 
@@ -59,6 +61,8 @@ class Doctor:
         self._store = BlobStore(settings.data_dir)
         self._mend = mend
         self._hashing = hashing
+        self._removed: dict[str, int] = {}
+        """How many files were taken away, by problem."""
 
     def examine(self) -> Diagnosis:
         """Look at everything; takes as long as reading all blobs once when they are hashed."""
@@ -72,7 +76,15 @@ class Doctor:
             *self._staging(),
             *self._counters(),
         ]
+        self._tell()
         return Diagnosis(len(seen.blobs), seen.bytes, self._hashing, findings)
+
+    def _tell(self) -> None:
+        """Write into the audit log how much was removed or set aside; no hash of anybody's file."""
+        if self._removed:
+            with self._factory.begin() as session:
+                by, details = system(NO_TENANT), dict(self._removed)
+                record(session, by, "doctor.mend", "volume", "volume", details)
 
     # Blobs
 
@@ -107,6 +119,7 @@ class Doctor:
             if target is None:
                 finding.mended, finding.fix = True, "it was published anew meanwhile"
             else:
+                self._count(finding)
                 finding.fix = f"set aside as {target}, so that nobody reads it; {RESTORE}"
         return finding
 
@@ -132,6 +145,7 @@ class Doctor:
                 return findings  # commits are under way: the next collection takes them
             for finding in findings:
                 finding.mended, finding.fix = True, "removed"
+                self._count(finding)
         return findings
 
     # What lies beside the blobs
@@ -147,14 +161,14 @@ class Doctor:
                 yield Finding("upload_damaged", upload_id, detail, "send it again")
         for path in uploads.orphans(self._factory):
             finding = Finding("upload_orphaned", path.name, "no upload has this file", "--mend")
-            yield self._mended(finding, partial(path.unlink, missing_ok=True))
+            yield self._removal(finding, partial(path.unlink, missing_ok=True))
 
     def _staging(self) -> Iterator[Finding]:
         dead = staging.dead_staging(self._factory, self._store)
         for folder in dead:
             name = str(folder.relative_to(self._store.root))
             finding = Finding("dead_staging", name, "no attempt will come back to it", "--mend")
-            yield self._mended(finding, partial(staging.remove, folder))
+            yield self._removal(finding, partial(staging.remove, folder))
 
     def _counters(self) -> Iterator[Finding]:
         with self._factory() as session:
@@ -176,6 +190,15 @@ class Doctor:
                 recount_children(session, counter.row_id)
             else:
                 consistency.recount_tenant(session, counter)
+
+    def _count(self, finding: Finding) -> None:
+        self._removed[finding.problem] = self._removed.get(finding.problem, 0) + 1
+
+    def _removal(self, finding: Finding, treat: Callable[[], object]) -> Finding:
+        self._mended(finding, treat)
+        if finding.mended:
+            self._count(finding)
+        return finding
 
     def _mended(self, finding: Finding, treat: Callable[[], object]) -> Finding:
         if self._mend:

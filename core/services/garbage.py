@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ LOOK_AT = 5000
 """So many old blobs are compared with the references at once, without a lock."""
 REMOVE = 200
 """So many are removed at once, while nobody can commit."""
+AT_ONCE = float("inf")
 WAIT_SECONDS = 3.0
 """Longer than this, commits are not held up by waiting for those before them."""
 
@@ -63,7 +65,9 @@ def unreferenced(factory: sessionmaker[Session], blobs: Iterable[str]) -> list[s
 def remove(
     factory: sessionmaker[Session], store: BlobStore, blobs: Sequence[str], before: float
 ) -> list[int]:
-    """Remove what is unreferenced and last touched before a time; returns the sizes.
+    """Remove what is unreferenced and last touched before a time (AT_ONCE: ever); their sizes.
+
+    Whoever has published such a blob and not yet referred to it must publish it again.
 
     OperationalError when commits hold the lock for longer than WAIT_SECONDS: nothing is removed.
     """
@@ -75,17 +79,17 @@ def remove(
 
 
 def _unlink(store: BlobStore, sha256: str, before: float) -> int | None:
-    path = store.path(sha256)
-    try:
+    path, size = store.path(sha256), None
+    with suppress(FileNotFoundError):
         status = path.stat()
         if status.st_mtime >= before:
             return None  # it was published again meanwhile
         path.unlink()
-    except FileNotFoundError:
-        return None
-    for picture in store.thumbnails(sha256):
-        picture.unlink(missing_ok=True)
-    return status.st_size
+        size = status.st_size
+    # also without the blob: whoever removed it may have been killed before it came to these
+    for copy in (*store.thumbnails(sha256), store.damaged(sha256)):
+        copy.unlink(missing_ok=True)
+    return size
 
 
 def _older(store: BlobStore, before: float) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""API keys, one-time links and session cookies; secrets are stored as HMAC-SHA256 only."""
+"""API keys; secrets are stored as HMAC-SHA256 only."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.config import get_settings
-from core.db.models import ApiKey, BrowserSession, Tenant
+from core.db.models import ApiKey, Tenant
+from core.db.repositories import products
 from core.db.repositories.jobs import NOW, database_now
-from core.errors import InvalidInput, Unauthorized
+from core.errors import Conflict, FieldError, Forbidden, InvalidInput, Unauthorized
 from core.ids import new_id
-from core.services.principal import SCOPES, Principal
+from core.services.audit import record
+from core.services.principal import SCOPES, Principal, system
 
 PREFIX = "dsk_"
 DEFAULT_TENANT = "default"
-LOGIN_MINUTES = 24 * 60
-COOKIE_DAYS = 30
 _PEPPER_BYTES = 32
-_USED_EVERY = timedelta(seconds=60)
+USED_EVERY = timedelta(seconds=60)
+"""The time of the last use is written at most so often."""
 
 
 @lru_cache(maxsize=4)
@@ -89,8 +90,13 @@ def create_key(
     name: str,
     scopes: Iterable[str],
     expires_at: datetime | None = None,
+    *,
+    creator: Principal | None = None,
 ) -> tuple[ApiKey, str]:
-    """Create a key; the secret that is returned beside the row is never shown again."""
+    """Create a key; the secret that is returned beside the row is never shown again.
+
+    ``creator``: who asks; None is the service's own command line.
+    """
     wanted = sorted(set(scopes))
     if unknown := [scope for scope in wanted if scope not in SCOPES]:
         raise InvalidInput(
@@ -110,6 +116,7 @@ def create_key(
     session.add(row)
     session.flush()
     session.refresh(row)
+    record(session, creator or system(tenant_id), "key.create", "key", row.id, {"scopes": wanted})
     return row, secret
 
 
@@ -119,6 +126,65 @@ class Verified:
 
     principal: Principal
     seconds_left: float | None
+
+
+def require_scopes(principal: Principal, scopes: Iterable[str]) -> None:
+    """Refuse a caller that would hand out, or take over, what it may not do itself."""
+    if beyond := sorted(set(scopes) - principal.scopes):
+        raise Forbidden(f"This key has no scope {', '.join(beyond)} to give", code="missing_scope")
+
+
+def require_future(session: Session, expires_at: datetime | None) -> None:
+    """Refuse an expiry that has passed."""
+    if expires_at is not None and expires_at <= database_now(session):
+        detail = "The time has passed"
+        raise InvalidInput(detail, errors=[FieldError("/expires_at", detail)])
+
+
+def rotate_key(
+    session: Session,
+    principal: Principal,
+    key_id: str,
+    overlap: timedelta,
+    expires_at: datetime | None = None,
+) -> tuple[ApiKey, str]:
+    """Make the successor of a key; the old one works on for ``overlap``, or to its own expiry.
+
+    The new key has the name and scopes of the old one and, unless ``expires_at`` says otherwise,
+    lives as long as the old one was made to. Conflict ``key_not_usable`` for a key that is revoked
+    or expired, ``key_already_rotated`` for one that has a successor.
+    """
+    old = products.lock_key(session, principal, key_id)
+    require_scopes(principal, old.scopes)
+    require_future(session, expires_at)
+    now = database_now(session)
+    if old.replaced_by is not None:
+        raise Conflict(
+            f"{old.id} was rotated already; rotate {old.replaced_by}", code="key_already_rotated"
+        )
+    if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+        raise Conflict("The key has expired or was revoked; make a new one", code="key_not_usable")
+    if expires_at is None and old.expires_at is not None:
+        expires_at = now + (old.expires_at - old.created_at)
+    new, secret = create_key(
+        session, old.tenant_id, old.name, old.scopes, expires_at, creator=principal
+    )
+    end = now + overlap
+    old.expires_at = end if old.expires_at is None else min(old.expires_at, end)
+    old.replaced_by = new.id
+    session.flush()
+    seconds = int(overlap.total_seconds())
+    details = {"replaced_by": new.id, "overlap_seconds": seconds}
+    record(session, principal, "key.rotate", "key", old.id, details)
+    return new, secret
+
+
+def revoke_key(session: Session, principal: Principal, key_id: str) -> None:
+    """Make a key useless, for good; a second time changes nothing."""
+    row = products.lock_key(session, principal, key_id)
+    if row.revoked_at is None:
+        row.revoked_at = database_now(session)
+        record(session, principal, "key.revoke", "key", row.id)
 
 
 def authenticate_key(session: Session, secret: str) -> Principal:
@@ -137,54 +203,9 @@ def verify_key(session: Session, secret: str, hashed: str) -> Verified:
     left = None if row.expires_at is None else (row.expires_at - now).total_seconds()
     if row.revoked_at is not None or (left is not None and left <= 0):
         raise Unauthorized("The API key has expired or was revoked", code="key_expired")
-    if row.last_used_at is None or now - row.last_used_at > _USED_EVERY:
+    if row.last_used_at is None or now - row.last_used_at > USED_EVERY:
         session.execute(update(ApiKey).where(ApiKey.id == row.id).values(last_used_at=now))
     return Verified(Principal(row.tenant_id, row.id, frozenset(row.scopes)), left)
-
-
-def new_login_token(session: Session, tenant_id: str) -> str:
-    """Return a secret that one browser may exchange for a session cookie, once."""
-    token = secrets.token_urlsafe(32)
-    expires = database_now(session) + timedelta(minutes=LOGIN_MINUTES)
-    session.add(
-        BrowserSession(
-            id=new_id("ses"), tenant_id=tenant_id, login_hash=digest(token), expires_at=expires
-        )
-    )
-    session.flush()
-    return token
-
-
-def redeem_login_token(session: Session, token: str) -> str:
-    """Exchange a login token for a cookie's value; Unauthorized when used, expired, unknown."""
-    now = database_now(session)
-    cookie = secrets.token_urlsafe(32)
-    redeemed = session.scalar(
-        update(BrowserSession)
-        .where(
-            BrowserSession.login_hash == digest(token),
-            BrowserSession.cookie_hash.is_(None),
-            BrowserSession.expires_at > now,
-        )
-        .values(cookie_hash=digest(cookie), expires_at=now + timedelta(days=COOKIE_DAYS))
-        .returning(BrowserSession.id)
-    )
-    if redeemed is None:
-        raise Unauthorized("The link was used or has expired", code="invalid_login_link")
-    return cookie
-
-
-def authenticate_cookie(session: Session, cookie: str) -> Principal:
-    """Return whose session this is; it has every scope of its tenant."""
-    row = session.scalar(
-        select(BrowserSession).where(
-            BrowserSession.cookie_hash == digest(cookie),
-            BrowserSession.expires_at > database_now(session),
-        )
-    )
-    if row is None:
-        raise Unauthorized("The session has expired", code="invalid_session")
-    return Principal(row.tenant_id, row.id, frozenset(SCOPES))
 
 
 def has_keys(session: Session) -> bool:
@@ -216,9 +237,3 @@ def ensure_first_key(factory: sessionmaker[Session], path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text(secret + "\n")
-
-
-def login_token(factory: sessionmaker[Session]) -> str:
-    """Return a fresh one-time login token of the default tenant."""
-    with factory.begin() as session:
-        return new_login_token(session, ensure_tenant(session).id)

@@ -9,6 +9,8 @@ from pathlib import Path
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.db.repositories import retention
+from core.services.audit import record
+from core.services.principal import system
 from core.storage.blobs import BlobStore
 
 DAY = 24 * 3600.0
@@ -23,14 +25,17 @@ def delete_old_jobs(factory: sessionmaker[Session], store: BlobStore, days: floa
     while True:
         with factory.begin() as session:
             found = retention.old_trees(session, days * DAY, after, TREES)
-            gone = [(root, jobs) for root, jobs, has_product in found if not has_product]
-            retention.delete_jobs(session, [root for root, _ in gone])
-        for _, jobs in gone:
-            _remove_logs(store, jobs)
-            deleted += len(jobs)
+            gone = [tree for tree in found if not tree.has_product]
+            retention.delete_jobs(session, [tree.root for tree in gone])
+            for tree in gone:
+                by, details = system(tree.tenant_id), {"jobs": len(tree.jobs), "days": days}
+                record(session, by, "retention.delete", "job", tree.root, details)
+        for tree in gone:
+            _remove_logs(store, tree.jobs)
+            deleted += len(tree.jobs)
         if len(found) < TREES:
             return deleted
-        after = found[-1][0]
+        after = found[-1].root
 
 
 def forget_old_events(factory: sessionmaker[Session], store: BlobStore, days: float) -> int:
@@ -38,7 +43,11 @@ def forget_old_events(factory: sessionmaker[Session], store: BlobStore, days: fl
     forgotten = 0
     while True:
         with factory.begin() as session:
-            jobs = retention.forget_events(session, days * DAY, JOBS)
+            found = retention.forget_events(session, days * DAY, JOBS)
+            for job_id, tenant_id in found:
+                by, details = system(tenant_id), {"days": days}
+                record(session, by, "retention.delete", "job_events", job_id, details)
+        jobs = [job_id for job_id, _ in found]
         _remove_logs(store, jobs)
         forgotten += len(jobs)
         if len(jobs) < JOBS:

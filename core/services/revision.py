@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,12 +17,13 @@ from core.ingest.balance import summarise
 from core.ingest.revise import Changes, revise
 from core.jobs.context import VersionDraft
 from core.jobs.spec import JOB_KINDS
-from core.manifest import ImageRecord, manifest_sha256, read_manifest, write_manifest
+from core.manifest import ImageRecord, manifest_sha256, read_manifest
 from core.services.commit import add_version
 from core.services.principal import Principal
+from core.services.publishing import publish_manifest
 from core.services.quota import require_room
 from core.services.submit import submit
-from core.storage.blobs import BlobStore, stage
+from core.storage.blobs import BlobStore
 
 _CHANGES = ("relabel", "drop", "quarantine", "release")
 _OF_IMAGES = ("duplicates", "groups", "largest_group")
@@ -77,13 +77,13 @@ def change(
     records = read_manifest(store.find(base.manifest_blob))
     revised = revise(records, Changes(**{name: wanted[name] for name in _CHANGES}))
     draft = _draft(base, dataset, revised, store)
-    return add_version(session, principal.tenant_id, draft, store, job_id=None)
+    return add_version(session, principal.tenant_id, draft, store, job_id=None, by=principal)
 
 
 def _draft(
     base: DatasetVersion, dataset: Dataset, records: Sequence[ImageRecord], store: BlobStore
 ) -> VersionDraft:
-    blob = _publish_manifest(records, store)
+    blob = publish_manifest(records, store)
     info = {name: value for name, value in base.info.items() if name not in _OF_IMAGES}
     # a real image has one group, a synthetic one those of its parents
     groups = {group for record in records for group in record.group_ids}
@@ -101,16 +101,3 @@ def _draft(
         classes=summarise(records),
         info={**info, "groups": len(groups)},
     )
-
-
-def _publish_manifest(records: Sequence[ImageRecord], store: BlobStore) -> str:
-    folder = store.root / "staging" / "direct" / new_id("req")
-    try:
-        folder.mkdir(parents=True)
-        path = folder / "manifest.parquet"
-        write_manifest(records, path)
-        sha256 = stage(path, folder)
-        store.publish(folder, [sha256])
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return sha256

@@ -15,6 +15,7 @@ from core.errors import NotFound, TooManyRequests
 from core.ids import new_id
 from core.jobs.context import Children, Inputs
 from core.jobs.spec import JOB_KINDS, Cost, JobKind, Params
+from core.services.audit import record
 from core.services.inputs import parse, resolve
 from core.services.principal import Principal
 from core.services.quota import require_quota, require_room
@@ -74,6 +75,10 @@ def submit(
     checked = check(session, principal.tenant_id, kind, raw)
     job = _new_job(checked, principal.tenant_id)
     job.labels = list(labels)
+    if kind.audited:
+        used = [*checked.inputs.versions, *checked.inputs.uploads]
+        details = {"kind": kind.name, "inputs": used}
+        record(session, principal, "job.create", "job", job.id, details)
     _enqueue(session, job)
     _count_active(session, principal.tenant_id)
     return job

@@ -30,6 +30,8 @@ def thumbnail(store: BlobStore, sha256: str, size: int) -> Path:
                 partial.rename(path)
             finally:
                 partial.unlink(missing_ok=True)
+        if not store.path(sha256).is_file():  # erased while it was shrunk
+            path.unlink(missing_ok=True)
     return path
 
 

@@ -18,7 +18,9 @@ from core.db.repositories import webhooks
 from core.db.repositories.jobs import database_now, seconds_from_now
 from core.db.repositories.webhooks import Claim
 from core.errors import DermSynthError
+from core.services.audit import record
 from core.services.job_view import stamp
+from core.services.principal import system
 from core.services.webhooks import keys_of, policy
 from core.webhooks.connection import Failed
 from core.webhooks.sending import Received, post
@@ -144,10 +146,10 @@ def _settle(
         return
     webhook.failing_since = webhook.failing_since or now
     if attempt.received is not None and attempt.received.gone:
-        webhooks.disable(session, webhook, "the receiver answered 410 Gone")
+        _switch_off(session, webhook, "the receiver answered 410 Gone")
         return
     if now - webhook.failing_since > timedelta(days=settings.webhook_disable_days):
-        webhooks.disable(session, webhook, f"it has failed since {stamp(webhook.failing_since)}")
+        _switch_off(session, webhook, f"it has failed since {stamp(webhook.failing_since)}")
         return
     asked: float = attempt.received.retry_after if attempt.received is not None else 0
     delay = max(
@@ -157,6 +159,12 @@ def _settle(
         delivery.status, delivery.finished_at = "failed", now
     else:
         delivery.available_at = seconds_from_now(delay)
+
+
+def _switch_off(session: Session, webhook: Webhook, reason: str) -> None:
+    webhooks.disable(session, webhook, reason)
+    details = {"reason": reason}
+    record(session, system(webhook.tenant_id), "webhook.disable", "webhook", webhook.id, details)
 
 
 def backoff(

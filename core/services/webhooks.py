@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy.orm import Session
 
@@ -14,6 +15,7 @@ from core.db.repositories import webhooks
 from core.db.repositories.jobs import NOW, database_now, seconds_from_now
 from core.errors import Conflict, DermSynthError, FieldError, InvalidInput, UnknownName
 from core.ids import new_id
+from core.services.audit import record
 from core.services.job_view import stamp
 from core.services.principal import Principal
 from core.services.sealing import seal, unseal
@@ -60,10 +62,21 @@ def create(session: Session, principal: Principal, wanted: Wanted) -> tuple[Webh
     session.add(row)
     session.flush()
     session.refresh(row)
+    record(session, principal, "webhook.create", "webhook", row.id, _told(row))
     return row, secret
 
 
-def change(session: Session, webhook: Webhook, wanted: Wanted) -> None:
+def _told(webhook: Webhook) -> dict[str, Any]:
+    """Return what the audit log keeps: where messages go, without a path that may be a secret."""
+    return {
+        "host": urlsplit(webhook.url).hostname,
+        "events": webhook.events,
+        "kinds": webhook.kinds,
+        "enabled": webhook.disabled_at is None,
+    }
+
+
+def change(session: Session, principal: Principal, webhook: Webhook, wanted: Wanted) -> None:
     """Change a locked web hook; a new address, or enabling it, starts with a clean record."""
     _check(wanted)
     moved = wanted.url is not None and wanted.url != webhook.url
@@ -84,9 +97,16 @@ def change(session: Session, webhook: Webhook, wanted: Wanted) -> None:
         webhooks.make_due(session, webhook)
     session.flush()
     session.refresh(webhook)
+    record(session, principal, "webhook.change", "webhook", webhook.id, _told(webhook))
 
 
-def rotate(session: Session, webhook: Webhook) -> str:
+def remove(session: Session, principal: Principal, webhook: Webhook) -> None:
+    """Delete a locked web hook with its deliveries."""
+    record(session, principal, "webhook.delete", "webhook", webhook.id)
+    webhooks.remove(session, webhook)
+
+
+def rotate(session: Session, principal: Principal, webhook: Webhook) -> str:
     """Give a locked web hook a new secret; for some hours both of them sign."""
     secret = new_secret()
     webhook.previous_secret = webhook.secret
@@ -94,6 +114,7 @@ def rotate(session: Session, webhook: Webhook) -> str:
     webhook.secret = _sealed(secret)
     session.flush()
     session.refresh(webhook)
+    record(session, principal, "webhook.rotate", "webhook", webhook.id)
     return secret
 
 

@@ -97,8 +97,9 @@ class BlobStore:
         return self.root / "thumbnails" / sha256[:2] / f"{sha256}_{size}.webp"
 
     def thumbnails(self, sha256: str) -> list[Path]:
-        """Return the thumbnails that were made of a blob."""
-        return list((self.root / "thumbnails" / sha256[:2]).glob(f"{sha256}_*.webp"))
+        """Return the thumbnails that were made of a blob, also those that are being written."""
+        folder = self.root / "thumbnails" / sha256[:2]
+        return [path for name in (sha256, f".{sha256}") for path in folder.glob(f"{name}_*")]
 
     def now(self) -> float:
         """Return the time by the clock of the volume, with which times of files are compared."""
@@ -110,12 +111,16 @@ class BlobStore:
             os.close(descriptor)
             Path(name).unlink()
 
+    def damaged(self, sha256: str) -> Path:
+        """Return where a blob lies that was set aside, or would lie."""
+        return self.root / "damaged" / sha256
+
     def set_aside(self, sha256: str) -> Path | None:
         """Move a blob whose bytes are not its name to where no reader looks; returns where.
 
         None when it was whole after all: somebody has published it anew.
         """
-        target = self.root / "damaged" / sha256
+        target = self.damaged(sha256)
         target.parent.mkdir(exist_ok=True)
         self.path(sha256).replace(target)
         if sha256_of(target) != sha256:

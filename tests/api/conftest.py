@@ -27,6 +27,8 @@ def service(
         "DERMSYNTH_DIAGNOSTICS": "1",
         "DERMSYNTH_EVENT_POLL_SECONDS": "0.05",
         "DERMSYNTH_COOKIE_LOGIN": "1",
+        "DERMSYNTH_HEADER_SECONDS": "1",
+        "DERMSYNTH_BODY_IDLE_SECONDS": "1",
         "DERMSYNTH_MAX_BODY_BYTES": "200000",
         "DERMSYNTH_MAX_UPLOAD_BYTES": "3000000",
         "DERMSYNTH_REQUESTS_PER_MINUTE": "1000000",
@@ -46,9 +48,9 @@ def served(data_dir: Path) -> Iterator[World]:
     get_settings.cache_clear()
     producer.cache_clear()
     forget_engine()
-    from api.main import create_app
+    from api.main import SERVING, create_app
 
-    config = uvicorn.Config(create_app(), port=0, log_level="warning", ws="none", lifespan="on")
+    config = uvicorn.Config(create_app(), port=0, log_level="warning", lifespan="on", **SERVING)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

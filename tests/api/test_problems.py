@@ -12,24 +12,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from api.openapi import METHODS
 from core.db.session import engine
-from core.ids import PREFIXES
-from tests.api.world import World, png
-
-PUBLIC = {"/healthz", "/readyz", "/metrics", "/version"}
-
-
-def document() -> dict[str, Any]:
-    from api.main import create_app
-
-    return create_app().openapi()
-
-
-def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for path, item in document()["paths"].items():
-        for method in sorted(METHODS & set(item)):
-            yield method, path, item[method]
+from tests.api.walk import UNKNOWN
+from tests.api.world import World
 
 
 def check_problem(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:
@@ -43,115 +28,6 @@ def check_problem(answer: httpx.Response, status: int, code: str | None = None) 
     if code is not None:
         assert problem["code"] == code
     return problem
-
-
-def filled(path: str, ids: dict[str, str]) -> str:
-    names = {
-        "dataset_id": "ds",
-        "version_id": "dsv",
-        "image_id": "img",
-        "upload_id": "upl",
-        "job_id": "job",
-        "artifact_id": "art",
-        "model_id": "mdl",
-        "experiment_id": "exp",
-        "key_id": "key",
-        "webhook_id": "whk",
-        "delivery_id": "whd",
-    }
-    path = path.replace("{annotation}", "mask")
-    return re.sub(r"\{(\w+)\}", lambda match: ids[names[match[1]]], path)
-
-
-UNKNOWN = {prefix: f"{prefix}_{'0' * 26}" for prefix in PREFIXES}
-
-
-def body_of(operation: dict[str, Any]) -> dict[str, Any]:
-    """Return request arguments that are valid as far as the schema tells."""
-    content = operation.get("requestBody", {}).get("content", {})
-    if "application/json" in content:
-        return {"json": example_of(content["application/json"])}
-    if "application/offset+octet-stream" in content:
-        headers = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
-        return {"content": b"x", "headers": headers}
-    if "multipart/form-data" in content:
-        name = "images" if "images" in str(content) else "file"
-        return {"files": {name: ("a.zip", png())}}
-    return {}
-
-
-def example_of(content: dict[str, Any]) -> Any:
-    schema = content["schema"]
-    if "$ref" in schema:
-        schema = document()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    return schema["examples"][0]
-
-
-def test_every_route_wants_a_key(world: World, anonymous: httpx.Client) -> None:
-    for method, path, operation in operations():
-        if path in PUBLIC:
-            assert anonymous.request(method, path).status_code in (200, 503)
-            continue
-        for headers in ({}, {"Authorization": "Bearer dsk_no"}, {"Authorization": "Basic eDp5"}):
-            arguments = body_of(operation)
-            arguments["headers"] = arguments.get("headers", {}) | headers
-            answer = anonymous.request(method, filled(path, UNKNOWN), **arguments)
-            assert answer.status_code == 401, (method, path)
-            assert answer.headers["www-authenticate"] == "Bearer"
-            if method != "head":
-                check_problem(answer, 401)
-
-
-def test_every_route_wants_its_scope(world: World) -> None:
-    """A key without any scope that the route needs is refused before anything is looked up."""
-    powerless = world.client(world.key(scopes=[]))
-    for method, path, operation in operations():
-        if path not in PUBLIC:
-            answer = powerless.request(method, filled(path, UNKNOWN), **body_of(operation))
-            assert answer.status_code == 403, (method, path)
-
-
-def test_another_tenants_ids_are_404(
-    world: World, api: httpx.Client, stranger: httpx.Client
-) -> None:
-    ids = everything(world, api)
-    seen = 0
-    for method, path, operation in operations():
-        if "{" not in path:
-            continue
-        answer = stranger.request(method, filled(path, ids), **body_of(operation))
-        assert answer.status_code == 404, (method, path, answer.text)
-        seen += 1
-    assert seen > 15
-    assert stranger.get("/v1/jobs").json()["items"] == []
-    assert stranger.get("/v1/datasets").json()["items"] == []
-
-
-def everything(world: World, api: httpx.Client) -> dict[str, str]:
-    """Make one of each thing in the default tenant."""
-    job = api.post("/v1/jobs/noop", json={}).json()
-    version = world.version()
-
-    def make(run: Any) -> None:
-        file = run.artifact("predictions.parquet", b"PAR1", "application/octet-stream")
-        run.publish_experiment(version.id, {"design": "cv"}, file)
-
-    outcome = world.finish(job["id"], make=make)
-    images = api.get(f"/v1/dataset-versions/{version.id}/images").json()["items"]
-    webhook = api.post("/v1/webhooks", json={"url": "https://receiver.example/"}).json()["id"]
-    return {
-        "whk": webhook,
-        "whd": api.post(f"/v1/webhooks/{webhook}/test").json()["id"],
-        "ds": version.dataset_id,
-        "dsv": version.id,
-        "img": images[0]["id"],
-        "upl": api.post("/v1/uploads", json={"length": 5}).json()["id"],
-        "job": job["id"],
-        "art": outcome.artifacts[0].id,
-        "mdl": world.model(job["id"]),
-        "exp": outcome.experiments[0].id,
-        "key": api.get("/v1/keys").json()["items"][0]["id"],
-    }
 
 
 def test_what_is_not_there_is_404(api: httpx.Client) -> None:

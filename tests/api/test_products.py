@@ -12,11 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from core.db.models import ApiKey
-from core.db.repositories import products
 from core.db.session import sessions
 from core.errors import OutOfMemory
-from core.services.keys import login_token
+from core.services.browser_sessions import login_token
+from core.services.keys import revoke_key
 from tests.api.world import World, png
 from tests.integration.harness import eventually
 
@@ -169,7 +168,7 @@ def test_a_key_revoked_by_another_process_is_refused_within_the_cache_time(
     other = world.client(made["key"])
     assert other.get("/v1/jobs").status_code == 200
     with world.sessions.begin() as session:  # past this process's memory of good keys
-        products.revoke(session, session.get_one(ApiKey, made["id"]))
+        revoke_key(session, world.principal(), made["id"])
     eventually(lambda: other.get("/v1/jobs").status_code == 401, patience=10)
 
 

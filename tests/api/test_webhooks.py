@@ -186,3 +186,28 @@ def test_deleting_takes_the_deliveries_along(world: World, api: httpx.Client) ->
     assert api.get(here).status_code == 404
     with world.sessions() as session:
         assert session.query(WebhookDelivery).count() == session.query(Webhook).count() == 0
+
+
+def test_what_is_done_to_a_web_hook_is_audited(api: httpx.Client) -> None:
+    url = "https://receiver.example/secret-path"
+    made = api.post("/v1/webhooks", json={"url": url, "kinds": ["pipeline"]}).json()["id"]
+    here = f"/v1/webhooks/{made}"
+    api.patch(here, json={"enabled": False, "events": ["job.failed"]})
+    assert api.post(f"{here}/rotate").status_code == 200
+    assert api.delete(here).status_code == 204
+    entries = api.get("/v1/audit", params={"target_id": made}).json()["items"]
+    assert [e["action"] for e in entries] == [
+        *("webhook.delete", "webhook.rotate", "webhook.change", "webhook.create"),
+    ]
+    assert entries[3]["details"] == {
+        "host": "receiver.example",
+        "events": ["job.succeeded", "job.failed", "job.canceled"],
+        "kinds": ["pipeline"],
+        "enabled": True,
+    }
+    assert (entries[2]["details"]["enabled"], entries[2]["details"]["events"]) == (
+        False,
+        ["job.failed"],
+    )
+    assert "secret" not in str(entries)
+    assert {e["actor"]["kind"] for e in entries} == {"key"}

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from api.cli import main
 from core.config import Settings, get_settings
-from core.db.models import Artifact, Job, Tenant, Upload
+from core.db.models import Artifact, AuditEntry, Job, Tenant, Upload
 from core.db.repositories.jobs import seconds_from_now
 from core.db.session import engine as database
 from core.db.session import forget_engine
@@ -21,6 +21,7 @@ from core.jobs.context import Artifact as StagedArtifact
 from core.jobs.runtime import Outcome
 from core.services.commit import commit_outcome
 from core.services.doctor import Diagnosis, Doctor
+from core.services.principal import NO_TENANT
 from tests.integration.engine import Engine, engine
 
 
@@ -134,6 +135,10 @@ def test_dead_staging_and_lost_uploads_are_removed(stack: Engine) -> None:
         ("dead_staging", "staging/job_nobody", True),
     ]
     assert not staging.exists() and not lost.exists()
+    with stack.sessions() as session:
+        (told,) = session.scalars(select(AuditEntry).where(AuditEntry.action == "doctor.mend"))
+    assert (told.tenant_id, told.actor_id) == (NO_TENANT, "system")
+    assert told.details == {"upload_orphaned": 1, "dead_staging": 1}
 
 
 def test_files_that_are_no_blobs_are_named(stack: Engine) -> None:

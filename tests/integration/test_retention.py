@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from core.config import Settings, get_settings
 from core.db.models import (
     Artifact,
+    AuditEntry,
     BrowserSession,
     Dataset,
     DatasetVersion,
@@ -97,7 +98,12 @@ def test_old_trees_go_whole_and_give_their_bytes_back(
     with stack.sessions() as session:
         assert count(session, Artifact) == 1
         assert session.scalar(select(Tenant.bytes_used)) == 1
-    assert old
+    with stack.sessions() as session:
+        told = session.scalars(select(AuditEntry).where(AuditEntry.action == "retention.delete"))
+        assert {(e.target_id, e.details["jobs"], e.actor_id) for e in told} == {
+            (job_id, 1 + children, "system")
+            for job_id, children in zip(old, (0, 2, 1), strict=True)
+        }
     stack.check_invariants()
 
 

@@ -150,7 +150,8 @@ def test_only_those_who_want_to_know_are_told(engine: Engine, there: Receiver) -
     hook(engine, there.url, kinds=["sleep"])
     off, _ = hook(engine, there.url)
     with engine.sessions.begin() as session:
-        service.change(session, rows.locked(session, engine.principal, off), Wanted(enabled=False))
+        locked = rows.locked(session, engine.principal, off)
+        service.change(session, engine.principal, locked, Wanted(enabled=False))
     end(engine)
     assert deliveries(engine) == []
     end(engine, "failed")
@@ -295,7 +296,7 @@ def test_410_switches_a_web_hook_off_with_all_that_waits(engine: Engine, there: 
     assert len(deliveries(engine)) == 2
     with engine.sessions.begin() as session:
         locked = rows.locked(session, engine.principal, webhook_id)
-        service.change(session, locked, Wanted(enabled=True))
+        service.change(session, engine.principal, locked, Wanted(enabled=True))
     there.answer = lambda _: (200, {})
     end(engine)
     assert send_due(engine) == [True]
@@ -326,7 +327,8 @@ def test_an_address_inside_is_refused_at_delivery_too(engine: Engine, there: Rec
 def test_a_replaced_secret_signs_for_some_hours_more(engine: Engine, there: Receiver) -> None:
     webhook_id, old = hook(engine, there.url)
     with engine.sessions.begin() as session:
-        new = service.rotate(session, rows.locked(session, engine.principal, webhook_id))
+        locked = rows.locked(session, engine.principal, webhook_id)
+        new = service.rotate(session, engine.principal, locked)
     end(engine)
     send_due(engine)
     for secret in (old, new):

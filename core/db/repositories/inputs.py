@@ -21,7 +21,7 @@ def version(session: Session, tenant_id: str, version_id: str) -> tuple[DatasetV
 
 
 def model(session: Session, tenant_id: str, model_id: str) -> TrainedModel | None:
-    """Return a model; a deletion of it waits."""
+    """Return a model; a deletion of it, or an erasure of what it was made from, waits."""
     return session.scalar(
         select(TrainedModel)
         .where(TrainedModel.id == model_id, TrainedModel.tenant_id == tenant_id)

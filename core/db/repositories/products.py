@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.db.models import ApiKey, Experiment, Image, TrainedModel
 from core.db.repositories.access import readable
-from core.db.repositories.jobs import NOW
+from core.errors import NotFound
 from core.services.principal import Principal
 
 M = TypeVar("M", TrainedModel, Experiment, ApiKey)
@@ -25,14 +25,17 @@ def newest_first(
     return list(session.scalars(query))
 
 
-def revoke(session: Session, key: ApiKey) -> None:
-    """Revoke a key; the time of the first revocation stays."""
-    session.execute(
-        update(ApiKey)
-        .where(ApiKey.id == key.id)
-        .values(revoked_at=func.coalesce(ApiKey.revoked_at, NOW))
-        .execution_options(synchronize_session=False)
+def lock_key(session: Session, principal: Principal, key_id: str) -> ApiKey:
+    """Lock a key, so that of two changes at once the second sees the first."""
+    row = session.scalar(
+        readable(principal, ApiKey)
+        .where(ApiKey.id == key_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     )
+    if row is None:
+        raise NotFound(f"There is no key {key_id}", code="key_not_found")
+    return row
 
 
 def visible_blobs(session: Session, principal: Principal, blobs: set[str]) -> set[str]:

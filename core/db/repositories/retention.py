@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
@@ -12,25 +13,25 @@ from core.db.repositories.jobs import seconds_from_now
 
 _OLD_TREES = text("""
     WITH RECURSIVE roots AS (
-        SELECT id FROM jobs
+        SELECT id, tenant_id FROM jobs
         WHERE parent_id IS NULL AND status IN ('succeeded', 'failed', 'canceled')
           AND finished_at < clock_timestamp() - make_interval(secs => :seconds)
           AND id > :after
         ORDER BY id LIMIT :most
     ), tree AS (
-        SELECT id AS root, id FROM roots
+        SELECT id AS root, tenant_id, id FROM roots
         UNION ALL
-        SELECT t.root, j.id FROM jobs j JOIN tree t ON j.parent_id = t.id
+        SELECT t.root, t.tenant_id, j.id FROM jobs j JOIN tree t ON j.parent_id = t.id
     )
-    SELECT root, array_agg(id),
+    SELECT root, tenant_id, array_agg(id),
         bool_or(EXISTS (SELECT FROM models m WHERE m.job_id = tree.id)
             OR EXISTS (SELECT FROM experiments e WHERE e.job_id = tree.id)
             OR EXISTS (SELECT FROM dataset_versions v WHERE v.job_id = tree.id))
-    FROM tree GROUP BY root ORDER BY root
+    FROM tree GROUP BY root, tenant_id ORDER BY root
 """)
 _OLD_EVENTS = text("""
     WITH old AS (
-        SELECT j.id, j.last_seq FROM jobs j
+        SELECT j.id, j.tenant_id, j.last_seq FROM jobs j
         WHERE j.status IN ('succeeded', 'failed', 'canceled')
           AND j.finished_at < clock_timestamp() - make_interval(secs => :seconds)
           AND EXISTS (SELECT FROM job_events e WHERE e.job_id = j.id AND e.seq < j.last_seq)
@@ -38,16 +39,24 @@ _OLD_EVENTS = text("""
     ), gone AS (
         DELETE FROM job_events e USING old WHERE e.job_id = old.id AND e.seq < old.last_seq
     )
-    SELECT id FROM old
+    SELECT id, tenant_id FROM old
 """)
 
 
-def old_trees(
-    session: Session, seconds: float, after: str, most: int
-) -> list[tuple[str, list[str], bool]]:
-    """Return (root, all its jobs, has a product) of trees that ended so long ago, by id."""
+@dataclass(frozen=True, slots=True)
+class OldTree:
+    """A job without a parent, and all below it."""
+
+    root: str
+    tenant_id: str
+    jobs: list[str]
+    has_product: bool
+
+
+def old_trees(session: Session, seconds: float, after: str, most: int) -> list[OldTree]:
+    """Return trees that ended so long ago, by the id of their root."""
     values = {"seconds": seconds, "after": after, "most": most}
-    return [(row[0], row[1], row[2]) for row in session.execute(_OLD_TREES, values)]
+    return [OldTree(*row) for row in session.execute(_OLD_TREES, values)]
 
 
 def delete_jobs(session: Session, roots: Sequence[str]) -> None:
@@ -57,9 +66,13 @@ def delete_jobs(session: Session, roots: Sequence[str]) -> None:
     )
 
 
-def forget_events(session: Session, seconds: float, most: int) -> list[str]:
-    """Delete all events but the last of up to ``most`` jobs that ended so long ago; their ids."""
-    return list(session.scalars(_OLD_EVENTS, {"seconds": seconds, "most": most}))
+def forget_events(session: Session, seconds: float, most: int) -> list[tuple[str, str]]:
+    """Delete all events but the last of up to ``most`` jobs that ended so long ago.
+
+    Returns (job, tenant) of each.
+    """
+    rows = session.execute(_OLD_EVENTS, {"seconds": seconds, "most": most})
+    return [(row[0], row[1]) for row in rows]
 
 
 def known_jobs(session: Session, ids: Sequence[str]) -> set[str]:

@@ -87,6 +87,7 @@ def estimate(params: EvaluateParams, inputs: Inputs) -> Cost:
     profile="torch",
     check=check,
     estimate=estimate,
+    scopes=("datasets:read",),
 )
 def evaluate(ctx: JobContext, params: EvaluateParams) -> EvaluateResult | Children:
     """Measures the quality of synthetic images: Frechet and kernel distance with floor, SSIM."""

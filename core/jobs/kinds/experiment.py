@@ -227,6 +227,7 @@ def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
     timeout=4 * 3600.0,
     check=check,
     estimate=estimate,
+    scopes=("datasets:read",),
 )
 def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | Children:
     """Judges on real images whether adding synthetic images to training helps, arm by arm."""

@@ -81,6 +81,8 @@ def estimate(params: ExportParams, inputs: Inputs) -> Cost:
     timeout=4 * 3600.0,
     check=check,
     estimate=estimate,
+    scopes=("datasets:read",),
+    audited=True,
 )
 def export(ctx: JobContext, params: ExportParams) -> ExportResult:
     """Exports dataset versions as one ZIP with metadata, dataset card and checksums."""

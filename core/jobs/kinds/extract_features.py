@@ -80,6 +80,7 @@ def estimate(params: ExtractFeaturesParams, inputs: Inputs) -> Cost:
     profile="torch",
     check=check,
     estimate=estimate,
+    scopes=("datasets:read",),
 )
 def extract_features(
     ctx: JobContext, params: ExtractFeaturesParams

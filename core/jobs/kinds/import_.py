@@ -96,6 +96,8 @@ def _estimate(params: ImportParams, inputs: Inputs) -> Cost:
     timeout=6 * 3600.0,
     check=_check,
     estimate=_estimate,
+    scopes=("datasets:write",),
+    audited=True,
 )
 def import_(ctx: JobContext, params: ImportParams) -> ImportResult:
     """Read an archive of labelled images into a dataset version; bad files become rejects."""

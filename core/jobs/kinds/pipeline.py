@@ -256,6 +256,7 @@ def _with_placeholder(params: PipelineParams, inputs: Inputs) -> Inputs:
     queue="cpu",
     check=check,
     estimate=estimate,
+    scopes=("datasets:write",),
 )
 def pipeline(ctx: JobContext, params: PipelineParams) -> PipelineResult | Children:
     """Runs synthesis, features, experiment, projection and quality, and writes one report."""

@@ -71,6 +71,7 @@ class PredictResult(Result):
     queue="interactive",
     profile="torch",
     timeout=300.0,
+    scopes=("datasets:read", "models:read"),
 )
 def predict(ctx: JobContext, params: PredictParams) -> PredictResult:
     """Classifies images with a trained model; an image that is none gets an error of its own."""

@@ -62,6 +62,7 @@ def estimate(params: ProjectParams, inputs: Inputs) -> Cost:
     profile="torch",
     check=check,
     estimate=estimate,
+    scopes=("datasets:read",),
 )
 def project(ctx: JobContext, params: ProjectParams) -> ProjectResult | Children:
     """Projects features to two dimensions (PCA, t-SNE, UMAP) with plots by class and by source."""

@@ -125,6 +125,7 @@ def queue_for(params: SynthesizeParams) -> Queue:
     check=check,
     estimate=estimate,
     queue_for=queue_for,
+    scopes=("datasets:write",),
 )
 def synthesize(ctx: JobContext, params: SynthesizeParams) -> SynthesizeResult | Children:
     """Make synthetic images of weak classes."""

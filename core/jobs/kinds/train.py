@@ -91,6 +91,7 @@ def estimate(_params: TrainParams, inputs: Inputs) -> Cost:
     profile="torch",
     check=check,
     estimate=estimate,
+    scopes=("datasets:read", "models:write"),
 )
 def train(ctx: JobContext, params: TrainParams) -> TrainResult:
     """Trains a classifier on images of the train split and judges it on real test images."""

@@ -112,7 +112,8 @@ def test_many_small_packs_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for number in range(6):
         _write(tmp_path, [number])
     _cache(tmp_path).merge_small()
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("*.pack"))) == 1
+    assert not list(tmp_path.glob(".*.tmp"))
     found = dict(_cache(tmp_path).load([_key(n) for n in range(6)]))
     assert all(np.array_equal(found[_key(n)], _row(n)) for n in range(6))
 
