@@ -141,15 +141,18 @@ def main() -> None:
     """Serve until told to stop; open event streams are cut after a few seconds."""
     import uvicorn
 
+    from api.serving import serve
+
     parser = argparse.ArgumentParser(description="Serve the HTTP API")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--fd", type=int, help="descriptor of a listening socket to serve on")
     parser.add_argument("--root-path", default="", help="prefix that a proxy takes off")
     parser.add_argument("--proxy", default="", help="addresses of trusted proxies, by commas")
     parser.add_argument("--log-level", default="info")
     arguments = parser.parse_args()
     _raise_open_files()
-    uvicorn.run(
+    config = uvicorn.Config(
         "api.main:create_app",
         factory=True,
         host=arguments.host,
@@ -161,6 +164,7 @@ def main() -> None:
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         **SERVING,
     )
+    serve(config, arguments.fd)
 
 
 def _raise_open_files() -> None:

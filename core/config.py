@@ -42,7 +42,11 @@ class Settings(BaseSettings):
     diagnostics: bool = Field(False, description="Offer the job kinds noop, sleep and crash.")
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where torch computes.")
-    threads: int = Field(0, ge=0, description="Compute threads per job; 0: all cores of the host.")
+    threads: int = Field(
+        0,
+        ge=0,
+        description="Compute threads per job; 0: the cores are shared among a worker's slots.",
+    )
 
     lease_seconds: float = Field(60.0, gt=0, description="A silent worker loses its job after it.")
     heartbeat_seconds: float = Field(

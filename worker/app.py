@@ -55,10 +55,16 @@ def _log(**_: Any) -> None:
     set_up_logging()
 
 
+_slots = 1
+"""How many slots this worker has; they inherit it."""
+
+
 @worker_init.connect
-def _prepare(**_: Any) -> None:
+def _prepare(sender: Any = None, **_: Any) -> None:
     from worker.drain import prepare
 
+    global _slots  # noqa: PLW0603 - set once, before the slots are forked
+    _slots = int(sender.concurrency or 1)
     prepare()
 
 
@@ -82,7 +88,7 @@ def _drain(**_: Any) -> None:
 def _open_slot(**_: Any) -> None:
     from worker.slot import open_slot
 
-    open_slot(sorted(app.amqp.queues.consume_from))
+    open_slot(sorted(app.amqp.queues.consume_from), slots=_slots)
 
 
 @worker_process_shutdown.connect

@@ -44,6 +44,7 @@ class StopFlag:
     def __init__(self) -> None:
         self.raised = False
         signal.signal(signal.SIGTERM, self._raise)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     def _raise(self, *_: object) -> None:
         self.raised = True
@@ -52,12 +53,15 @@ class StopFlag:
         return self.raised
 
 
-def main(task_text: str, connection: socket.socket, log: int, parent: int) -> NoReturn:
-    """Run the task and leave; never returns into the zygote's code."""
+def main(task: int, connection: socket.socket, log: int, parent: int) -> NoReturn:
+    """Run the task that a file holds and leave; never returns into the zygote's code."""
     code = 1
     try:
+        stop = StopFlag()
         _become_job_process(log, parent)
-        code = _run(JobTask.model_validate_json(task_text), Link(connection), StopFlag())
+        with os.fdopen(task, "rb") as file:
+            given = JobTask.model_validate_json(file.read())
+        code = _run(given, Link(connection), stop)
     except BaseException:  # whatever it is, it must not reach the zygote's loop
         _print_traceback()
     finally:

@@ -22,7 +22,7 @@ from core.ids import new_id
 from core.services.housekeeping import keep_house
 from worker import webhooks
 from worker.capabilities import capabilities
-from worker.reaper import sweep
+from worker.reaper import pause_before_next, sweep
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +78,13 @@ def _report_once(worker_id: str, queues: list[str], slots: int, rows: list[Any])
 
 def _sweep() -> None:
     settings = get_settings()
+    pause = settings.reaper_seconds
     while True:
-        time.sleep(settings.reaper_seconds)
+        time.sleep(pause)
+        pause = settings.reaper_seconds
         try:
             sweep(sessions(), settings)
+            pause = pause_before_next(sessions(), settings)
         except SQLAlchemyError as error:
             log.warning("the reaper was disturbed: %s", error)
         except Exception:  # this thread must outlive every surprise

@@ -11,11 +11,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from core.errors import WorkerLost
 from core.storage.blobs import disk_errors
 from worker.zygote import send
+
+
+def _in_memory(text: str) -> IO[bytes]:
+    """Return an anonymous file with the text, from its start; it needs no disk and has no limit."""
+    file = os.fdopen(os.memfd_create("task"), "w+b")
+    file.write(text.encode())
+    file.seek(0)
+    return file
 
 
 class Nursery:
@@ -71,7 +79,8 @@ class Nursery:
         ours, theirs = socket.socketpair()
         with file, theirs:
             try:
-                send(control, {"run": task}, [theirs.fileno(), file.fileno()])
+                with _in_memory(task) as given:
+                    send(control, {"run": True}, [theirs.fileno(), file.fileno(), given.fileno()])
             except OSError as error:
                 ours.close()
                 self.close()

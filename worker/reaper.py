@@ -21,6 +21,7 @@ from core.storage.blobs import BlobStore
 log = logging.getLogger(__name__)
 
 LOCK = "reaper"
+SHORTEST_PAUSE_SECONDS = 0.5
 
 
 def sweep(factory: sessionmaker[Session], settings: Settings) -> int:
@@ -49,3 +50,4 @@ def sweep(factory: sessionmaker[Session], settings: Settings) -> int:
     if reaped:
         log.warning("%d expired leases were reaped", reaped)
     return reaped
+SHORTEST_PAUSE_SECONDS = 0.5

@@ -6,18 +6,20 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy.exc import OperationalError
 
 from core.config import get_settings
+from core.cores import threads_of_a_slot
 from core.db.repositories import jobs
 from core.db.session import forget_engine, sessions
 from core.jobs.spec import JOB_KINDS, Profile
 from core.processes import die_with_parent
 from core.services.hints import forget_producer
 from core.services.transaction import transaction
-from worker.drain import draining
+from worker.drain import begin_in_slot, draining, told_in_slot
 from worker.nursery import Nursery
 from worker.supervisor import Supervisor
 
@@ -35,19 +37,26 @@ def profile_of(queues: Sequence[str]) -> Profile:
 class Slot:
     """Claims and supervises; owns one zygote."""
 
-    def __init__(self, queues: Sequence[str]) -> None:
+    def __init__(self, queues: Sequence[str], threads: int) -> None:
+        self._queues = queues
+        self._threads = threads
         self.worker_id = f"{socket.gethostname()}:{os.getpid()}"
         self.nursery = Nursery(profile_of(queues))
         self.nursery.open()
 
     def run(self, job_id: str) -> None:
         """Follow a hint: run the job if it is there, due and nobody else's."""
-        if draining():
-            return  # the job stays queued, another worker gets its hint
+        with _sigterm_drains():
+            if not draining():  # else the job stays queued, another worker gets its hint
+                self._claim_and_supervise(job_id)
+
+    def _claim_and_supervise(self, job_id: str) -> None:
         settings = get_settings()
         try:
             with transaction(sessions()) as session:
-                job = jobs.claim(session, job_id, self.worker_id, settings.lease_seconds)
+                job = jobs.claim(
+                    session, job_id, self._queues, self.worker_id, settings.lease_seconds
+                )
                 if job is not None:
                     jobs.add_event(
                         session, job.id, "started",
@@ -57,20 +66,35 @@ class Slot:
             log.warning("the database is away, the hint for %s is dropped: %s", job_id, error)
             return
         if job is not None:
-            Supervisor(job, self.nursery, sessions(), settings).run()
+            Supervisor(job, self.nursery, sessions(), settings, self._threads).run()
+
+
+@contextmanager
+def _sigterm_drains() -> Iterator[None]:
+    """Have SIGTERM give the job back first, and end this process afterwards.
+
+    An init system signals every process of a service, and Celery's pool ends a slot so.
+    """
+    before = signal.signal(signal.SIGTERM, lambda *_: begin_in_slot())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if told_in_slot():
+            signal.raise_signal(signal.SIGTERM)
 
 
 _slot: Slot | None = None
 
 
-def open_slot(queues: Sequence[str]) -> None:
-    """Open this process's slot, right after the fork from the worker's main process."""
+def open_slot(queues: Sequence[str], slots: int) -> None:
+    """Open this process's slot, one of ``slots``, right after the fork from the main process."""
     global _slot  # noqa: PLW0603 - one slot a process
     die_with_parent(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     forget_engine()
     forget_producer()
-    _slot = Slot(queues)
+    _slot = Slot(queues, get_settings().threads or threads_of_a_slot(slots))
 
 
 def close_slot() -> None:

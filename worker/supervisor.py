@@ -55,6 +55,8 @@ UNKILLABLE_SECONDS = 10.0
 """After SIGKILL, how long the zygote may take to report the end; then it goes, too."""
 DATABASE_PATIENCE_SECONDS = 600.0
 _PASSING = frozenset({StorageFull.default_code, BlobVanished.default_code})
+DRAIN_NEWS_SECONDS = 2.0
+"""How long the main process of a worker may take to pass on that it was told to stop."""
 
 
 @dataclass(slots=True)
@@ -71,13 +73,19 @@ class Supervisor:
     """Supervises one claimed job."""
 
     def __init__(
-        self, job: Job, nursery: Nursery, factory: sessionmaker[Session], settings: Settings
+        self,
+        job: Job,
+        nursery: Nursery,
+        factory: sessionmaker[Session],
+        settings: Settings,
+        threads: int = 1,
     ) -> None:
         self._job = job
         self._lease = Lease(job.id, str(job.lease_token))
         self._nursery = nursery
         self._factory = factory
         self._settings = settings
+        self._threads = threads
         self._store = BlobStore(settings.data_dir)
         self._staging = self._store.staging(job.id, job.claims)
         self._deadline = time.monotonic() + job.timeout_seconds
@@ -120,7 +128,7 @@ class Supervisor:
             data_dir=settings.data_dir.resolve(),
             weights_dir=settings.weights_dir.resolve(),
             device=settings.device,
-            threads=settings.threads or os.cpu_count() or 1,
+            threads=self._threads,
             limits=Limits(
                 archive_files=settings.max_archive_files,
                 archive_bytes=settings.max_archive_bytes,
@@ -260,7 +268,7 @@ class Supervisor:
         elif self._why == "timeout":
             limit = self._job.timeout_seconds
             self._fail(JobTimeout(f"The job ran longer than {limit:g} s").as_problem())
-        elif self._why == "drain":
+        elif self._why == "drain" or (ending.stopped and _drains_soon()):
             self._write(lambda s, job: requeue(s, job, reason="drained", counted=False, delay=0.0))
         else:
             self._lose(WorkerLost(f"The job process {_ended(ending.status)}"))
@@ -326,6 +334,18 @@ class Supervisor:
                     raise
                 log.warning("the database is away, %s waits: %s", self._job.id, error)
                 time.sleep(TICK_SECONDS)
+
+
+def _drains_soon() -> bool:
+    """Tell whether this worker is told to stop, now that its job was.
+
+    An init system signals a worker and its job at the same moment. One that signals the job alone
+    (because memory runs out, say) has ended it: that counts as an attempt.
+    """
+    until = time.monotonic() + DRAIN_NEWS_SECONDS
+    while not draining() and time.monotonic() < until:
+        time.sleep(0.02)
+    return draining()
 
 
 def is_away(error: Exception) -> bool:

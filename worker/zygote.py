@@ -2,8 +2,9 @@
 
 It imports what jobs of its profile need, once, and then forks one process a job in milliseconds. It
 never opens a database connection, never calls CUDA and starts no thread. Over a Unix socket it gets
-``{"run": <JobTask>}`` together with the job's own socket and log file, or ``{"kill": <signal>}``;
-it answers ``{"ready": true}``, ``{"pid": n}`` and ``{"exit": <wait status>}``.
+``{"run": true}`` together with the job's own socket, its log file and a file that holds its task,
+or ``{"kill": <signal>}``; it answers ``{"ready": true}``, ``{"pid": n}`` and
+``{"exit": <wait status>}``.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ PRELOADED: dict[str, tuple[str, ...]] = {
         "torch",
     ),
 }
-MESSAGE_BYTES = 64 * 1024 * 1024
+MESSAGE_BYTES = 64 * 1024
 
 
 def preload(profile: str) -> None:
@@ -84,14 +85,16 @@ class Zygote:
             self._kill(signal.SIGKILL)
             return False
         if "run" in message:
-            self._fork(message["run"], descriptors)
+            self._fork(descriptors)
         elif "kill" in message:
             self._kill(message["kill"])
         return True
 
-    def _fork(self, task: str, descriptors: list[int]) -> None:
-        link, log = descriptors
+    def _fork(self, descriptors: list[int]) -> None:
+        link, log, task = descriptors
         parent = os.getpid()
+        # a signal that comes before the child can take it waits
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         pid = os.fork()
         if pid == 0:
             from worker.child import main
@@ -99,8 +102,9 @@ class Zygote:
             signal.set_wakeup_fd(-1)
             self._control.close()
             main(task, socket.socket(fileno=link), log, parent)
-        os.close(link)
-        os.close(log)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        for descriptor in descriptors:
+            os.close(descriptor)
         self._child = pid
         self._say({"pid": pid})
 
@@ -172,8 +176,9 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True)
     arguments = parser.parse_args()
     die_with_parent(arguments.parent)
-    # a terminal's Ctrl-C goes to the whole group; only the supervisor decides
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # a terminal's Ctrl-C and an init system's SIGTERM go to all processes; the supervisor decides
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     control = socket.socket(fileno=arguments.fd)
     preload(arguments.profile)
     Zygote(control).serve()

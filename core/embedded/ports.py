@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import socket
-import sys
 
 from core.embedded.errors import EmbeddedFailure
 
@@ -24,23 +23,6 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def claim(port: int) -> socket.socket | None:
-    """Claim a port among the stacks of this machine, None when another one has it.
-
-    Between a look at a port and its use another stack may look too, and one that is not ours would
-    answer for ours. The claim is an abstract Unix socket: it has the scope of the port (the network
-    namespace), no file, and goes with its process. Keep it for as long as the port is used.
-    """
-    held = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    if sys.platform == "linux":
-        try:
-            held.bind(f"\0dermsynth3d-port-{port}")
-        except OSError:
-            held.close()
-            return None
-    return held
 
 
 def free_port(preferred: int | None = None) -> int:

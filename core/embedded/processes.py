@@ -10,7 +10,6 @@ from pathlib import Path
 
 from core.embedded import paths
 from core.embedded.leftovers import MARK
-from core.embedded.ports import LOOPBACK
 
 MOST_SLOTS = 4
 _THREAD_VARIABLES = (
@@ -30,6 +29,8 @@ class ProcessSpec:
     name: str
     command: tuple[str, ...]
     stop_seconds: float
+    descriptors: tuple[int, ...] = ()
+    """Open files that it inherits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +50,14 @@ def slots(cores: int, threads: int = 0) -> Slots:
     return Slots(jobs, threads or max(1, cores // jobs))
 
 
-def available_cores() -> int:
-    """Return the cores that this process may use: affinity, and the quota of its cgroup (v2)."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores, int(quota) // int(period)))
-    except (OSError, ValueError):  # no cgroup v2 here, or "max": no quota
-        return cores
+def service(listener: int, jobs: int) -> tuple[ProcessSpec, ...]:
+    """Return the API and the two workers; the interactive queue has a slot of its own.
 
-
-def service(port: int, jobs: int) -> tuple[ProcessSpec, ...]:
-    """Return the API and the two workers; the interactive queue has a slot of its own."""
-    api = (sys.executable, "-m", "api.main", "--host", LOOPBACK, "--port", str(port))
+    ``listener``: descriptor of the socket on which the API serves.
+    """
+    api = (sys.executable, "-m", "api.main", "--fd", str(listener))
     return (
-        ProcessSpec("api", api, stop_seconds=15.0),
+        ProcessSpec("api", api, stop_seconds=15.0, descriptors=(listener,)),
         ProcessSpec("worker", worker("gpu,cpu,io", jobs, "main"), stop_seconds=30.0),
         ProcessSpec("worker-interactive", worker("interactive", 1, "interactive"), 30.0),
     )

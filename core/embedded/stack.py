@@ -19,7 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from core.embedded import leftovers, paths, ports, processes
+from core.cores import available_cores
+from core.embedded import leftovers, paths, processes
 from core.embedded.errors import EmbeddedFailure
 from core.embedded.folder import FolderLock, private_folder, read_json, write_json
 from core.embedded.ports import LOOPBACK, free_port
@@ -33,6 +34,8 @@ GIVE_UP_AFTER = 3
 """Ends in a row of one process before the stack was ready once: then it is misconfigured."""
 WATCH_SECONDS = 0.2
 API_PORTS = range(8000, 8100)
+BACKLOG = 1024
+"""Callers that may wait while the API starts again; the kernel may allow fewer."""
 
 
 class StopRequested(BaseException):
@@ -54,7 +57,7 @@ class Stack:
         self._lock = FolderLock(paths.lock(self.home))
         self._servers: list[Server] = []
         self._children: list[Supervised] = []
-        self._claim: socket.socket | None = None
+        self._listener: socket.socket | None = None
         self._retry_servers_at = 0.0
 
     def run(self) -> None:
@@ -104,9 +107,7 @@ class Stack:
 
     def _environment(self, addresses: Mapping[str, str]) -> dict[str, str]:
         threads = os.environ.get("DERMSYNTH_THREADS", "0")
-        self._slots = processes.slots(
-            processes.available_cores(), int(threads) if threads.isdigit() else 0
-        )
+        self._slots = processes.slots(available_cores(), int(threads) if threads.isdigit() else 0)
         return processes.environment(self.home, addresses, self._slots)
 
     def _prepare(self, environment: Mapping[str, str]) -> None:
@@ -125,8 +126,9 @@ class Stack:
             raise EmbeddedFailure(f"The database could not be prepared: {ended.stderr[-2000:]}")
 
     def _start_service(self, environment: Mapping[str, str]) -> int:
-        port = self._choose_port()
-        for spec in processes.service(port, self._slots.jobs):
+        listener = self._listen()
+        port: int = listener.getsockname()[1]
+        for spec in processes.service(listener.fileno(), self._slots.jobs):
             log = paths.logs(self.home) / f"{spec.name}.log"
             child = Supervised(spec, environment, log)
             self._children.append(child)
@@ -143,32 +145,34 @@ class Stack:
             time.sleep(WATCH_SECONDS)
         return port
 
-    def _choose_port(self) -> int:
-        """Return the port asked for, the one of last time, or the first that is free."""
+    def _listen(self) -> socket.socket:
+        """Listen on the port asked for, the one of last time, or the first that is free.
+
+        The socket stays open in this process: while the API starts again, callers wait in its queue
+        instead of being refused.
+        """
         if self._wanted_port is not None:
-            if not self._take(self._wanted_port):
+            if (listener := self._take(self._wanted_port)) is None:
                 raise EmbeddedFailure(f"Port {self._wanted_port} is taken by another program.")
-            return self._wanted_port
+            return listener
         path = self.home / "stack.json"
         last = (read_json(path) or {}).get("port")
         candidates: list[int] = [*API_PORTS, free_port()]
         if isinstance(last, int):
             candidates.insert(0, last)
         for port in candidates:
-            if self._take(port):
+            if (listener := self._take(port)) is not None:
                 write_json(path, {"port": port})
-                return port
+                return listener
         raise EmbeddedFailure(f"No port of {API_PORTS.start} to {API_PORTS.stop - 1} is free.")
 
-    def _take(self, port: int) -> bool:
-        claimed = ports.claim(port)
-        if claimed is None:
-            return False
-        if not ports.is_free(port):
-            claimed.close()
-            return False
-        self._claim = claimed
-        return True
+    def _take(self, port: int) -> socket.socket | None:
+        """Return a socket that listens on the port of loopback; None when it is taken."""
+        try:
+            self._listener = socket.create_server((LOOPBACK, port), backlog=BACKLOG)
+        except OSError:
+            return None
+        return self._listener
 
     def _announce(self, url: str) -> None:
         state = {
@@ -220,8 +224,8 @@ class Stack:
         leftovers.end(lambda: leftovers.marked(self.home), signal.SIGKILL, grace=1.0)
         for server in reversed(self._servers):
             server.stop()
-        if self._claim is not None:
-            self._claim.close()
+        if self._listener is not None:
+            self._listener.close()
         self._lock.release()
         _say("stopped")
 
@@ -245,7 +249,7 @@ def _stop_signals() -> Iterator[None]:
 
 
 def _ready(port: int) -> bool:
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5.0)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=2.0)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200

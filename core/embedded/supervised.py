@@ -56,6 +56,7 @@ class Supervised:
                 cwd=paths.checkout(),
                 env=os.environ | self._environment,
                 start_new_session=True,
+                pass_fds=self.spec.descriptors,
             )
         self._started = time.monotonic()
 

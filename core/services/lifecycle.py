@@ -110,6 +110,8 @@ def requeue(session: Session, job: Job, *, reason: str, counted: bool, delay: fl
     job.uncounted = not counted
     job.phase = "queued"
     job.available_at = jobs.seconds_from_now(delay)
+    # without one, the reaper sends a hint as soon as the job is due
+    job.hinted_at = jobs.NOW if delay == 0 else None
     session.flush()
     session.refresh(job)
     jobs.add_event(session, job.id, "requeued", {"reason": reason, "delay_seconds": delay})

@@ -118,6 +118,7 @@ def _new_job(checked: Checked, tenant_id: str) -> Job:
         dataset_ids=sorted({version.dataset_id for version in versions}),
         max_attempts=kind.max_attempts,
         timeout_seconds=kind.timeout,
+        hinted_at=jobs.NOW,
     )
 
 

@@ -19,6 +19,7 @@ from core.ids import new_id
 from core.ingest.balance import summarise
 from core.jobs.context import Inputs, VersionDraft
 from core.jobs.runtime import JobRuntime, JobTask, Outcome
+from core.jobs.spec import QUEUES
 from core.manifest import ImageRecord, manifest_sha256, write_manifest
 from core.services.commit import add_version, commit_outcome
 from core.services.keys import create_key, ensure_tenant
@@ -134,7 +135,7 @@ class World:
     def start(self, job_id: str) -> Lease:
         """Claim a job as a worker would."""
         with self.sessions.begin() as session:
-            job = jobs.claim(session, job_id, "wrk_test", 60)
+            job = jobs.claim(session, job_id, QUEUES, "wrk_test", 60)
             assert job is not None
             return Lease(job_id, str(job.lease_token))
 

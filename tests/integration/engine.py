@@ -21,7 +21,7 @@ from core.ids import new_id
 from core.jobs.context import Artifact as StagedArtifact
 from core.jobs.context import Children, ChildSpec
 from core.jobs.runtime import Outcome
-from core.jobs.spec import JOB_KINDS
+from core.jobs.spec import JOB_KINDS, QUEUES
 from core.jobs.states import TERMINAL
 from core.services import keys, lifecycle
 from core.services.commit import commit_outcome
@@ -70,7 +70,7 @@ class Engine:
 
     def claim(self, job_id: str, worker: str = "w") -> Lease | None:
         with self.sessions.begin() as session:
-            job = jobs.claim(session, job_id, worker, LEASE_SECONDS)
+            job = jobs.claim(session, job_id, QUEUES, worker, LEASE_SECONDS)
             return None if job is None else Lease(job.id, str(job.lease_token))
 
     def renew(self, lease: Lease) -> Beat | None:

@@ -175,12 +175,18 @@ def test_cancel_ends_queued_running_and_waiting_jobs(shared_stack: Harness) -> N
         assert_events_have_no_gaps(shared_stack, job_id)
 
 
-def test_sigterm_gives_the_job_back_without_using_an_attempt(stack: Harness) -> None:
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_sigterm_gives_the_job_back_without_using_an_attempt(
+    stack: Harness, whole_group: bool
+) -> None:
     first = stack.start_worker()
     job_id = stack.submit("sleep", seconds=4)
     job_process(stack, first.pid)
     eventually(lambda: stack.job(job_id).checkpoint)
-    first.terminate()
+    if whole_group:  # as init systems do it
+        stack.kill_group(first, signal.SIGTERM)
+    else:
+        first.terminate()
     first.wait(60)
     back = stack.job(job_id)
     assert (back.status, back.uncounted) == ("queued", True)

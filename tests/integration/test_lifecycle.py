@@ -303,6 +303,29 @@ def test_a_long_commit_does_not_hold_up_submissions(engine: Engine) -> None:
             assert engine.job(pool.submit(engine.submit).result(5)).status == "queued"
 
 
+def test_a_hint_on_another_queue_claims_nothing(engine: Engine) -> None:
+    job_id = engine.submit()
+    with engine.sessions.begin() as session:
+        assert jobs.claim(session, job_id, ["gpu", "interactive"], "w", 60) is None
+        assert jobs.claim(session, job_id, ["gpu", "cpu"], "w", 60) is not None
+
+
+def test_a_job_is_hinted_as_soon_as_its_backoff_is_over(engine: Engine) -> None:
+    engine.reset()
+    job_id = engine.submit()
+    with engine.sessions.begin() as session:
+        assert jobs.seconds_to_next(session) is None
+        assert jobs.unhinted(session, 60.0, ["cpu"]) == [], "its first hint is under way"
+    engine.give_up(claimed(engine, job_id), "lose")
+    with engine.sessions.begin() as session:
+        assert 0 < (jobs.seconds_to_next(session) or 0) <= 5
+        assert jobs.unhinted(session, 60.0, ["cpu"]) == []
+    engine.make_due()
+    with engine.sessions.begin() as session:
+        assert jobs.unhinted(session, 60.0, ["cpu"]) == [(job_id, "cpu")]
+        assert jobs.unhinted(session, 60.0, ["cpu"]) == []
+
+
 def test_hints_are_repeated_for_queues_that_lack_them(engine: Engine) -> None:
     job_id = engine.submit()
     engine.make_due()

@@ -17,6 +17,7 @@ from core.db.models import Job
 from core.db.repositories import blob_references, jobs
 from core.errors import StorageFull, WorkerLost
 from core.jobs.runtime import Outcome
+from core.jobs.spec import QUEUES
 from core.services import uploads
 from tests.integration.conftest import fresh_database
 from tests.integration.engine import Engine
@@ -71,7 +72,7 @@ class Nursery:
 def supervise(engine: Engine, nursery: Any, job_id: str | None = None, **settings: Any) -> Job:
     job_id = job_id or engine.submit()
     with engine.sessions.begin() as session:
-        job = jobs.claim(session, job_id, "w", 60.0)
+        job = jobs.claim(session, job_id, QUEUES, "w", 60.0)
     assert job is not None
     values: dict[str, Any] = {
         "data_dir": engine.folder,
@@ -217,6 +218,17 @@ def test_a_dead_zygote_costs_an_attempt(engine: Engine) -> None:
 
     job = supervise(engine, Dead([]))
     assert (job.status, job.uncounted) == ("queued", False)
+
+
+@pytest.mark.parametrize(("drains", "uncounted"), [(True, True), (False, False)])
+def test_a_job_that_another_told_to_stop_is_free_only_when_the_worker_drains(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, drains: bool, uncounted: bool
+) -> None:
+    monkeypatch.setattr(supervisor, "DRAIN_NEWS_SECONDS", 0.05)
+    news = iter([False, False, False])  # the news of the main process comes a little later
+    monkeypatch.setattr(supervisor, "draining", lambda: next(news, drains))
+    job = supervise(engine, Nursery([{"type": "stopped"}]))
+    assert (job.status, job.uncounted) == ("queued", uncounted)
 
 
 def test_the_limits_of_the_settings_reach_the_job(engine: Engine) -> None:

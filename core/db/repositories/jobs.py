@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Integer, cast, func, select, text, update
+from sqlalchemy import BindParameter, Integer, cast, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -23,12 +23,15 @@ def seconds_from_now(seconds: float | BindParameter[float]) -> Any:
     return NOW + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
-def claim(session: Session, job_id: str, worker_id: str, lease_seconds: float) -> Job | None:
-    """Take a job for one attempt; None when somebody else has it or it is not due."""
+def claim(
+    session: Session, job_id: str, queues: Sequence[str], worker_id: str, lease_seconds: float
+) -> Job | None:
+    """Take a job for one attempt; None when another has it, it is not due or of no such queue."""
     statement = (
         update(Job)
         .where(
             Job.id == job_id,
+            Job.queue.in_(queues),
             Job.status == JobStatus.QUEUED,
             Job.pending_children == 0,
             Job.available_at <= NOW,
@@ -255,7 +258,7 @@ def due_by_queue(session: Session) -> dict[str, int]:
 def unhinted(
     session: Session, age_seconds: float, queues: Sequence[str], limit: int = 1000
 ) -> list[tuple[str, str]]:
-    """Mark and return (id, queue) of due jobs whose last hint is older than ``age_seconds``."""
+    """Mark and return (id, queue) of due jobs without a hint, or with one older than so long."""
     old = seconds_from_now(-age_seconds)
     due = (
         select(Job.id)
@@ -264,7 +267,7 @@ def unhinted(
             Job.status == JobStatus.QUEUED,
             Job.pending_children == 0,
             Job.available_at <= NOW,
-            func.coalesce(Job.hinted_at, Job.available_at) <= old,
+            or_(Job.hinted_at.is_(None), Job.hinted_at <= old),
         )
         .order_by(Job.available_at, Job.id)
         .limit(limit)
@@ -274,6 +277,16 @@ def unhinted(
         update(Job).where(Job.id.in_(due)).values(hinted_at=NOW).returning(Job.id, Job.queue)
     )
     return sorted((row[0], row[1]) for row in rows)
+
+
+def seconds_to_next(session: Session) -> float | None:
+    """Return when the next job's backoff is over, in seconds from now; None without any."""
+    found = session.scalar(
+        select(func.extract("epoch", func.min(Job.available_at) - NOW)).where(
+            Job.status == JobStatus.QUEUED, Job.pending_children == 0, Job.available_at > NOW
+        )
+    )
+    return None if found is None else float(found)
 
 
 def try_advisory_lock(session: Session, key: str) -> bool:

@@ -24,17 +24,6 @@ def test_a_free_preferred_port_is_kept() -> None:
     assert ports.free_port(port) == port
 
 
-def test_a_claimed_port_is_claimed_once() -> None:
-    port = ports.free_port()
-    held = ports.claim(port)
-    assert held is not None
-    assert ports.claim(port) is None
-    held.close()
-    again = ports.claim(port)
-    assert again is not None
-    again.close()
-
-
 def test_no_free_port_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "is_free", lambda _: False)
     with pytest.raises(EmbeddedFailure, match="No free port"):

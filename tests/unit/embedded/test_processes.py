@@ -38,9 +38,10 @@ def test_every_queue_has_a_worker_and_interactive_has_its_own() -> None:
     assert queues["worker-interactive"] == "interactive"
 
 
-def test_the_api_listens_on_loopback() -> None:
-    command = service(8123, jobs=1)[0].command
-    assert command[-4:] == ("--host", "127.0.0.1", "--port", "8123")
+def test_the_api_serves_on_the_socket_that_it_inherits() -> None:
+    api = service(7, jobs=1)[0]
+    assert api.command[-2:] == ("--fd", "7")
+    assert api.descriptors == (7,)
 
 
 def test_the_environment_has_addresses_folders_threads_and_the_mark(

@@ -20,11 +20,13 @@ from core.embedded.folder import FolderLock
 from core.embedded.postgres import PostgresServer
 
 API = """
-import http.server, sys
+import http.server, socket, sys
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers(); self.wfile.write(b"ok")
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+server = http.server.HTTPServer(("", 0), Answer, bind_and_activate=False)
+server.socket = socket.socket(fileno=int(sys.argv[1]))
+server.serve_forever()
 """
 # The parent's module, with the commands replaced: everything else is the real thing.
 PARENT = """
@@ -33,10 +35,10 @@ from pathlib import Path
 from core.embedded import processes, stack
 from core.embedded.processes import ProcessSpec
 
-def service(port, jobs):
+def service(listener, jobs):
     run = (sys.executable, "-c")
     return (
-        ProcessSpec("api", (*run, {api!r}, str(port)), 5.0),
+        ProcessSpec("api", (*run, {api!r}, str(listener)), 5.0, (listener,)),
         ProcessSpec("worker", (*run, {worker!r}), 5.0),
     )
 
@@ -111,6 +113,9 @@ def test_it_serves_restarts_what_dies_and_stops_in_order(
     before = parent.pids()
     for pid in before.values():
         os.kill(pid, signal.SIGKILL)
+    # the parent keeps the listening socket: callers wait instead of being refused
+    with urllib.request.urlopen(f"{stack.url}/readyz", timeout=60) as answer:
+        assert answer.status == 200
     until(lambda: set(parent.pids()) == {"api", "worker"} and parent.pids() != before)
     until(lambda: answers(stack.url))
     environment = json.loads(paths.environment_file(parent.home).read_text())

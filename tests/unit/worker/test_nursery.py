@@ -54,6 +54,23 @@ def test_jobs_run_one_after_the_other_and_nobody_keeps_their_sockets(
     assert "claim 1 of noop" in (tmp_path / "log").read_text()
 
 
+def test_a_task_may_be_larger_than_any_message(nursery: Nursery, tmp_path: Path) -> None:
+    large = json.loads(task(tmp_path)) | {"restored": {"state": "x" * 70_000_000}}
+    with nursery.start(json.dumps(large), tmp_path / "log") as link:
+        assert until_exit(nursery) == 0
+        link.settimeout(10)
+        assert b'"outcome"' in link.recv(65536)
+
+
+def test_the_zygote_leaves_sigterm_to_the_slot(nursery: Nursery, tmp_path: Path) -> None:
+    with nursery.start(task(tmp_path), tmp_path / "log"):
+        assert until_exit(nursery) == 0
+    assert nursery._process is not None
+    nursery._process.send_signal(signal.SIGTERM)
+    with nursery.start(task(tmp_path), tmp_path / "log"):
+        assert until_exit(nursery) == 0
+
+
 def test_a_dead_zygote_is_not_replaced_behind_the_back_of_its_job(
     nursery: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,11 +93,11 @@ def test_messages_and_descriptors_stay_together_however_they_arrive() -> None:
     read, write = os.pipe()
     with ours, theirs:
         send(ours, {"kill": 15}, [])
-        send(ours, {"run": "x" * 100_000}, [read, write])
+        send(ours, {"run": "x" * 10_000}, [read, write])
         send(ours, {"kill": 9}, [])
         assert receive(theirs) == ({"kill": 15}, [])
         message, descriptors = receive(theirs)
-        assert message == {"run": "x" * 100_000}
+        assert message == {"run": "x" * 10_000}
         assert len(descriptors) == 2
         assert receive(theirs) == ({"kill": 9}, [])
         os.write(descriptors[1], b"through")
