@@ -2,6 +2,7 @@
 #   make demo [DATASET=folder or archive]   the whole pipeline, end to end
 #   make up / make stop                     the service on this machine
 #   make test / make check                  tests; linters, types, contracts, drift
+#   make chaos [SEED= SIZE=small|full]      the fault campaign, and build/chaos.json
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -16,7 +17,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := api core worker migrations
 
-.PHONY: help venv demo test up stop check format bench corpus images third-party clean
+.PHONY: help venv demo test up stop check format bench chaos corpus images third-party clean
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
@@ -64,6 +65,10 @@ bench: $(STAMP)
 # Every hostile upload and what becomes of it; CORPUS=folder writes the uploads instead.
 corpus: $(STAMP)
 	@$(BIN)/python -m tests.security.corpus $(if $(CORPUS),"$(CORPUS)")
+
+# SEED=n repeats a schedule; SIZE=small or full; CASES=a,b some of them; LANES at a time
+chaos: $(STAMP)
+	@SEED="$(SEED)" SIZE="$(SIZE)" CASES="$(CASES)" LANES="$(LANES)" $(BIN)/python -m tests.chaos
 
 images:
 	@bash scripts/build_images.sh

@@ -50,4 +50,12 @@ def sweep(factory: sessionmaker[Session], settings: Settings) -> int:
     if reaped:
         log.warning("%d expired leases were reaped", reaped)
     return reaped
-SHORTEST_PAUSE_SECONDS = 0.5
+
+
+def pause_before_next(factory: sessionmaker[Session], settings: Settings) -> float:
+    """Return the seconds to the next round: earlier than usual when a backoff ends before."""
+    with factory() as session:
+        due = jobs.seconds_to_next(session)
+    if due is None:
+        return settings.reaper_seconds
+    return min(settings.reaper_seconds, max(SHORTEST_PAUSE_SECONDS, due))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -183,7 +184,7 @@ def test_two_workers_and_a_random_life(engine: Engine) -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=10,
+            max_examples=int(os.environ.get("CHAOS_EXAMPLES", "10")),
             stateful_step_count=50,
             deadline=None,
             derandomize=True,
