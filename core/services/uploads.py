@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from core.services.inputs import upload_path
 from core.services.principal import Principal
 from core.services.quota import charge, require_room
 from core.storage.blobs import disk_errors, sha256_of
+from core.storage.clock import volume_now
 
 UPLOAD_RETRY_SECONDS = 60
 
@@ -225,9 +225,10 @@ def remove_orphans(factory: sessionmaker[Session]) -> int:
 
 def orphans(factory: sessionmaker[Session]) -> list[Path]:
     """Return old files without a row: their request died before it could write one."""
-    limit = time.time() - _ttl().total_seconds()
+    folder = upload_path("")
     old = []
-    with suppress(FileNotFoundError), os.scandir(upload_path("")) as files:
+    with suppress(FileNotFoundError), os.scandir(folder) as files:
+        limit = volume_now(folder) - _ttl().total_seconds()
         for file in files:
             with suppress(FileNotFoundError):
                 if file.is_file() and file.stat().st_mtime < limit:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,6 +33,7 @@ from tests.chaos import invariants
 from tests.chaos.caller import Caller
 from tests.chaos.sizes import Size
 from tests.chaos.tally import Tally
+from tests.chaos.tmpfs import Disk
 from tests.chaos.workers import WorkerProcess, send
 from tests.integration.harness import eventually
 
@@ -54,13 +55,18 @@ class Loss:
 class Stack:
     """Starts, faults and reads; ``accepted`` collects what the API has answered 202."""
 
-    def __init__(self, servers: Servers, database: str, folder: Path, volume: Path, size: Size):
+    def __init__(
+        self, servers: Servers, database: str, folder: Path, size: Size, disk: Disk | None
+    ) -> None:
         self.servers = servers
         self.database = database
         self.folder = folder
-        self.volume = volume
         self.size = size
-        self.store = BlobStore(volume)
+        self.volume = disk.outside / "data" if disk else folder / "data"
+        self._volume_of_processes = disk.folder / "data" if disk else self.volume
+        self._prefix = disk.prefix if disk else ()
+        self.volume.mkdir(parents=True)
+        self.store = BlobStore(self.volume)
         self.workers: list[WorkerProcess] = []
         self.apis: list[subprocess.Popen[bytes]] = []
         self.accepted: list[str] = []
@@ -85,7 +91,7 @@ class Stack:
             "PYTHONPATH": os.pathsep.join([*paths, str(CHECKOUT)]),
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.servers.redis_url,
-            "DERMSYNTH_DATA_DIR": str(self.volume),
+            "DERMSYNTH_DATA_DIR": str(self._volume_of_processes),
             "DERMSYNTH_DIAGNOSTICS": "1",
             "DERMSYNTH_DEVICE": "cpu",
             "DERMSYNTH_THREADS": "1",
@@ -98,7 +104,10 @@ class Stack:
     def _first_key(self) -> str:
         code = "from core.services.keys import create_admin_key; print(create_admin_key())"
         made = subprocess.run(
-            [sys.executable, "-c", code], env=self.environment(), capture_output=True, check=True
+            [*self._prefix, sys.executable, "-c", code],
+            env=self.environment(),
+            capture_output=True,
+            check=True,
         )
         return made.stdout.decode().split()[-1]
 
@@ -135,7 +144,7 @@ class Stack:
     ) -> subprocess.Popen[bytes]:
         with (self.folder / log).open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, *arguments],
+                [*self._prefix, sys.executable, *arguments],
                 cwd=CHECKOUT,
                 env=self.environment(**extra),
                 stdin=subprocess.DEVNULL,
@@ -236,7 +245,7 @@ class Stack:
         return path.read_text(errors="replace").count(phrase) if path.exists() else 0
 
     def recoveries(self) -> list[tuple[float, float, str]]:
-        """Return, for each loss: seconds to the job's return to the queue, to its next start, its id.
+        """Return for each loss: seconds to when the job was due again, to its next start; its id.
 
         A job that ended before anything else happened to it was not lost.
         """
@@ -269,7 +278,7 @@ class Stack:
 
 @contextmanager
 def running(
-    servers: Servers, folder: Path, size: Size, tally: Tally, volume: Path | None = None
+    servers: Servers, folder: Path, size: Size, tally: Tally, disk: Disk | None = None
 ) -> Iterator[Stack]:
     """Yield a stack; at the end everything that must hold is checked and added to the tally."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -277,9 +286,7 @@ def running(
     _create(servers, database)
     servers_redis = redis.Redis.from_url(servers.redis_url)
     servers_redis.flushall()
-    volume = volume or folder / "data"
-    volume.mkdir(parents=True, exist_ok=True)
-    stack = Stack(servers, database, folder, volume, size)
+    stack = Stack(servers, database, folder, size, disk)
     try:
         yield stack
         if not stack.forgiven:
@@ -338,10 +345,9 @@ class Lab:
     rng: random.Random
     tally: Tally
 
-    def stack(self, volume: Path | None = None) -> Any:
-        return running(
-            self.servers, self.folder / secrets.token_hex(4), self.size, self.tally, volume
-        )
+    def stack(self, disk: Disk | None = None) -> AbstractContextManager[Stack]:
+        folder = self.folder / secrets.token_hex(4)
+        return running(self.servers, folder, self.size, self.tally, disk)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 MIB = 1024**2
@@ -15,13 +16,23 @@ class NoTmpfs(RuntimeError):
     """This host lets nobody mount a tmpfs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """``folder`` for processes that start with ``prefix``; the same, as everybody else sees it."""
+
+    folder: Path
+    outside: Path
+    prefix: tuple[str, ...]
+
+
 @contextmanager
-def tmpfs(mib: int) -> Iterator[Path]:
-    """Yield a folder on a disk of ``mib`` MiB; it goes with the process that holds it."""
-    script = f"mount -t tmpfs -o size={mib}m,mode=0700 tmpfs /mnt && echo ready && exec cat"
+def tmpfs(place: Path, mib: int) -> Iterator[Disk]:
+    """Yield a disk of ``mib`` MiB over the folder ``place``; it goes with the one who holds it."""
+    place.mkdir(parents=True)
+    script = 'mount -t tmpfs -o "size=$1m,mode=0700" tmpfs "$2" && echo ready && exec cat'
     spaces = ["--mount"] if os.geteuid() == 0 else ["--user", "--map-root-user", "--mount"]
     holder = subprocess.Popen(
-        ["unshare", *spaces, "sh", "-c", script],
+        ["unshare", *spaces, "sh", "-c", script, "sh", str(mib), str(place)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -31,7 +42,10 @@ def tmpfs(mib: int) -> Iterator[Path]:
         said = holder.stdout.readline()
         if said != b"ready\n":
             raise NoTmpfs(said.decode() + holder.stdout.read().decode())
-        yield Path(f"/proc/{holder.pid}/root/mnt")
+        enter = ["nsenter", f"--target={holder.pid}", "--mount", "--wd=."]
+        if os.geteuid() != 0:
+            enter += ["--user", "--preserve-credentials"]
+        yield Disk(place, Path(f"/proc/{holder.pid}/root{place}"), tuple(enter))
     finally:
         holder.kill()
         holder.wait()

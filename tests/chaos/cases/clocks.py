@@ -13,7 +13,7 @@ HOUR = 3600.0
 
 def clock_wrong(lab: Lab) -> None:
     """One worker is hours ahead, one hours behind; one dies, its job is taken over in time."""
-    ahead, behind = lab.rng.uniform(0.1, 30) * HOUR, -lab.rng.uniform(0.1, 30) * HOUR
+    ahead, behind = lab.rng.uniform(25, 60) * HOUR, -lab.rng.uniform(0.1, 60) * HOUR
     lab.tally.notes["hours"] = [round(ahead / HOUR, 1), round(behind / HOUR, 1)]
     with lab.stack() as stack, stack.caller() as caller:
         stack.start_api()

@@ -14,7 +14,7 @@ DISK_MIB = 64
 
 def disk_full(lab: Lab) -> None:
     """Fill a disk of 64 MB, and free it again: typed refusals, nothing partial, no restart."""
-    with tmpfs(DISK_MIB) as disk, lab.stack(volume=disk / "data") as stack:
+    with tmpfs(lab.folder / "disk", DISK_MIB) as disk, lab.stack(disk) as stack:
         stack.start_api()
         stack.start_worker(slots=2)
         stack.wait_for_workers(1)
