@@ -41,6 +41,7 @@ T = TypeVar("T")
 
 HOOKS = Path(__file__).with_name("hooks")
 CHECKOUT = Path(__file__).parents[2]
+TEMPLATE = "chaos_template"
 QUEUES = "gpu,cpu,io,interactive"
 
 
@@ -155,7 +156,8 @@ class Stack:
             )
 
     def wait_for_api(self) -> None:
-        self.caller().get("/healthz")
+        with self.caller() as caller:
+            caller.get("/healthz")
 
     def wait_for_workers(self, count: int) -> None:
         """Wait until so many workers that live have reported themselves."""
@@ -327,12 +329,15 @@ def _judge_recoveries(stack: Stack, tally: Tally) -> None:
 
 
 def _create(servers: Servers, database: str) -> None:
-    admin = create_engine(servers.database_url, isolation_level="AUTOCOMMIT")
+    """Create a migrated database: a copy of one that is migrated once a server."""
+    admin = create_engine(servers.database_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {database}"))
-    admin.dispose()
-    url = make_url(servers.database_url).set(database=database)
-    upgrade(url.render_as_string(hide_password=False))
+        known = text("SELECT 1 FROM pg_database WHERE datname = :name")
+        if connection.scalar(known, {"name": TEMPLATE}) is None:
+            connection.execute(text(f"CREATE DATABASE {TEMPLATE}"))
+            url = make_url(servers.database_url).set(database=TEMPLATE)
+            upgrade(url.render_as_string(hide_password=False))
+        connection.execute(text(f"CREATE DATABASE {database} TEMPLATE {TEMPLATE}"))
 
 
 @dataclass

@@ -65,8 +65,9 @@ def _forget_settings() -> None:
 
 @pytest.fixture
 def stack(broker_url: str, tmp_path: Path) -> Iterator[Harness]:
-    """A stack without workers: the test starts and kills its own."""
+    """A stack without workers: the test starts and kills its own, which do not preload torch."""
     with _stack(broker_url, tmp_path) as made:
+        made.app = "tests.chaos.celery_app"
         yield made
 
 

@@ -62,6 +62,7 @@ class Harness:
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     inside: tuple[str, ...] = ()
     """What runs a command where the volume is seen, when only some processes see it."""
+    app: str = "worker.app"
 
     def __post_init__(self) -> None:
         self.engine = create_engine(self.database_url)
@@ -90,7 +91,7 @@ class Harness:
         with (self.folder / "worker.log").open("ab") as log:
             process = subprocess.Popen(
                 [
-                    *self.inside, sys.executable, "-m", "celery", "-A", "worker.app", "worker",
+                    *self.inside, sys.executable, "-m", "celery", "-A", self.app, "worker",
                     "-Q", queues, "-c", str(slots), "-n", name,
                     "--without-gossip", "--without-mingle",
                 ],

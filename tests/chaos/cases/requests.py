@@ -126,6 +126,7 @@ def rolling_restart(lab: Lab) -> None:
                 time.sleep(lab.rng.uniform(0.2, 1.0))
                 api = _restarted_api(stack, api)
                 lab.tally.faults["restart API"] += 1
+                stack.wait_for_api()
                 for index, worker in enumerate(workers):
                     worker.process.send_signal(signal.SIGTERM)
                     worker.process.wait(120)

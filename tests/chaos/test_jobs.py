@@ -1,0 +1,16 @@
+"""What befalls jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.chaos.tally import Tally
+
+Campaign = Callable[[str], Tally]
+
+
+@pytest.mark.parametrize("case", ["canceled", "poisoned", "shards_killed"])
+def test_case(campaign: Campaign, case: str) -> None:
+    assert sum(campaign(case).faults.values()) > 0
