@@ -10,8 +10,13 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.config import get_settings
 
 
-def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+SHORTEST_IDLE_SECONDS = 2.0
+
+
+def make_engine(url: str, *, pool_size: int = 10, idle_seconds: float = 60.0) -> Engine:
     """Return an engine whose sessions run on UTC and never wait for ever.
+
+    ``idle_seconds``: a transaction that does nothing for so long is ended, with its locks.
 
     Connections are not tried before use: after a restart of the database the first request of each
     process is answered 503 and may be repeated, and every other request saves a round trip.
@@ -28,9 +33,8 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": 30_000,
-            # a process that is frozen within a transaction must not keep its locks
             "options": "-c timezone=UTC -c lock_timeout=10000 -c statement_timeout=60000"
-            " -c idle_in_transaction_session_timeout=60000",
+            f" -c idle_in_transaction_session_timeout={round(idle_seconds * 1000)}",
         },
     )
 
@@ -38,7 +42,10 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
 @lru_cache(maxsize=1)
 def engine() -> Engine:
     """Return this process's engine; after a fork call ``forget_engine`` first."""
-    return make_engine(get_settings().database_url, pool_size=40)
+    settings = get_settings()
+    # a worker that is frozen within a transaction keeps its locks no longer than its lease
+    idle = min(60.0, max(SHORTEST_IDLE_SECONDS, settings.lease_seconds))
+    return make_engine(settings.database_url, pool_size=40, idle_seconds=idle)
 
 
 @lru_cache(maxsize=1)

@@ -48,7 +48,7 @@ def read(session: Session) -> Snapshot:
         events,
         list(session.scalars(select(Artifact))),
         list(session.scalars(select(DatasetVersion))),
-        dict(session.execute(select(Tenant.id, Tenant.jobs_active)).tuples().all()),
+        {row[0]: row[1] for row in session.execute(select(Tenant.id, Tenant.jobs_active))},
         list(session.scalars(select(IdempotencyKey))),
     )
 

@@ -31,6 +31,7 @@ from core.jobs.states import TERMINAL
 from core.storage.blobs import BlobStore
 from tests.chaos import invariants
 from tests.chaos.caller import Caller
+from tests.chaos.nest import Started, command, forked
 from tests.chaos.sizes import Size
 from tests.chaos.tally import Tally
 from tests.chaos.tmpfs import Disk
@@ -69,7 +70,7 @@ class Stack:
         self.volume.mkdir(parents=True)
         self.store = BlobStore(self.volume)
         self.workers: list[WorkerProcess] = []
-        self.apis: list[subprocess.Popen[bytes]] = []
+        self.apis: list[Started] = []
         self.accepted: list[str] = []
         self.losses: list[Loss] = []
         self._forgiven = False
@@ -114,14 +115,13 @@ class Stack:
 
     # Processes
 
-    def start_api(self, **extra: str) -> subprocess.Popen[bytes]:
+    def start_api(self, **extra: str) -> Started:
         """Start an API process on the socket that this process keeps."""
         descriptor = self.listener.fileno()
         process = self._start(
             ["-m", "api.main", "--fd", str(descriptor), "--log-level", "warning"],
             "api.log",
             extra,
-            pass_fds=(descriptor,),
         )
         self.apis.append(process)
         return process
@@ -140,20 +140,15 @@ class Stack:
         self.workers.append(worker)
         return worker
 
-    def _start(
-        self, arguments: list[str], log: str, extra: dict[str, str], pass_fds: Sequence[int] = ()
-    ) -> subprocess.Popen[bytes]:
-        with (self.folder / log).open("ab") as output:
-            return subprocess.Popen(
-                [*self._prefix, sys.executable, *arguments],
-                cwd=CHECKOUT,
-                env=self.environment(**extra),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                pass_fds=pass_fds,
-            )
+    def _start(self, arguments: list[str], log: str, extra: dict[str, str]) -> Started:
+        plain = not extra and not self._prefix and self.size.name == "small"
+        start = forked if plain else command
+        return start(
+            [*self._prefix, sys.executable, *arguments],
+            self.environment(**extra),
+            self.folder / log,
+            self.listener,
+        )
 
     def wait_for_api(self) -> None:
         with self.caller() as caller:

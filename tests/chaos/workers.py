@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tests.chaos.nest import Started
 from tests.integration.harness import command_of, descendants
 
 Role = Literal["worker", "slot", "zygote", "job", "group"]
@@ -19,7 +19,7 @@ Role = Literal["worker", "slot", "zygote", "job", "group"]
 class WorkerProcess:
     """A started worker."""
 
-    process: subprocess.Popen[bytes]
+    process: Started
 
     @property
     def pid(self) -> int:

@@ -12,9 +12,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from core.config import get_settings
 from core.db.models import Artifact, Upload
 from core.db.repositories import jobs, uploads
 from core.db.repositories.jobs import Lease
+from core.db.session import engine as made_db_engine
+from core.db.session import forget_engine
 from core.errors import Conflict, NotFound
 from core.ids import new_id
 from tests.integration.conftest import fresh_database
@@ -367,3 +370,20 @@ def test_an_expired_upload_is_not_imported(engine: Engine) -> None:
     with pytest.raises(NotFound) as caught:
         engine.submit("import", upload_id=add_upload(engine, -1), name="x")
     assert caught.value.code == "upload_not_found"
+
+
+def test_a_frozen_transaction_loses_its_locks_with_its_lease(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database)
+    for lease, idle in ((0.5, "2s"), (30, "30s"), (3600, "1min")):
+        monkeypatch.setenv("DERMSYNTH_LEASE_SECONDS", str(lease))
+        get_settings.cache_clear()
+        forget_engine()
+        with made_db_engine().connect() as connection:
+            shown = connection.scalar(text("SHOW idle_in_transaction_session_timeout"))
+        made_db_engine().dispose()
+        assert shown == idle
+    monkeypatch.undo()
+    get_settings.cache_clear()
+    forget_engine()

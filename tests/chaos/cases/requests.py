@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count as counter
@@ -13,6 +11,7 @@ import httpx
 from core.ids import new_id
 from tests.chaos.caller import Caller
 from tests.chaos.cases.servers import load
+from tests.chaos.nest import Started
 from tests.chaos.stack import Lab, Stack
 
 AT_ONCE = 4
@@ -128,7 +127,7 @@ def rolling_restart(lab: Lab) -> None:
                 lab.tally.faults["restart API"] += 1
                 stack.wait_for_api()
                 for index, worker in enumerate(workers):
-                    worker.process.send_signal(signal.SIGTERM)
+                    worker.process.terminate()
                     worker.process.wait(120)
                     workers[index] = stack.start_worker()
                     lab.tally.faults["restart worker"] += 1
@@ -141,7 +140,7 @@ def rolling_restart(lab: Lab) -> None:
         lab.tally.expect(not counted, f"{len(counted)} jobs used an attempt")
 
 
-def _restarted_api(stack: Stack, api: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+def _restarted_api(stack: Stack, api: Started) -> Started:
     """Restart as the embedded parent does: it keeps the socket, callers wait in its queue."""
     api.terminate()
     api.wait(60)
