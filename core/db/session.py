@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.config import get_settings
 
-
 SHORTEST_IDLE_SECONDS = 2.0
 
 

@@ -20,8 +20,7 @@ from core.ids import new_id
 from core.services.inputs import upload_path
 from core.services.principal import Principal
 from core.services.quota import charge, require_room
-from core.storage.blobs import disk_errors, sha256_of
-from core.storage.clock import volume_now
+from core.storage.blobs import BlobStore, disk_errors, sha256_of
 
 UPLOAD_RETRY_SECONDS = 60
 
@@ -225,10 +224,10 @@ def remove_orphans(factory: sessionmaker[Session]) -> int:
 
 def orphans(factory: sessionmaker[Session]) -> list[Path]:
     """Return old files without a row: their request died before it could write one."""
-    folder = upload_path("")
+    # by the clock of the volume: that of this host may be wrong
+    limit = BlobStore(upload_path("").parent).now() - _ttl().total_seconds()
     old = []
-    with suppress(FileNotFoundError), os.scandir(folder) as files:
-        limit = volume_now(folder) - _ttl().total_seconds()
+    with suppress(FileNotFoundError), os.scandir(upload_path("")) as files:
         for file in files:
             with suppress(FileNotFoundError):
                 if file.is_file() and file.stat().st_mtime < limit:

@@ -13,6 +13,8 @@ from core.db.models import Artifact, DatasetVersion, IdempotencyKey, Job, JobEve
 from core.jobs.states import TERMINAL
 from core.storage.blobs import BlobStore, sha256_of
 
+UNCOUNTED = {"drained", "children_done"}
+"""Why a job goes back to the queue without having used an attempt."""
 EXPECTED_ARTIFACTS = {"sleep": {"slept.txt"}, "noop": set(), "crash": set()}
 
 
@@ -112,7 +114,7 @@ def _check_counters(job: Job, seen: Snapshot, found: Findings) -> None:
         found.problems.append(f"{job.id} waits for {job.pending_children} children of {below}")
     events = seen.events.get(job.id, [])
     started = sum(event.type == "started" for event in events)
-    free = sum(e.type == "requeued" and e.data["reason"] != "worker_lost" for e in events)
+    free = sum(e.type == "requeued" and e.data["reason"] in UNCOUNTED for e in events)
     if job.attempt > job.max_attempts:
         found.problems.append(f"{job.id} had {job.attempt} attempts of {job.max_attempts}")
     if started != job.claims or not job.claims - free <= job.attempt <= job.claims:

@@ -34,9 +34,9 @@ from tests.chaos.caller import Caller
 from tests.chaos.nest import Started, command, forked
 from tests.chaos.sizes import Size
 from tests.chaos.tally import Tally
-from tests.chaos.tmpfs import Disk
 from tests.chaos.workers import WorkerProcess, send
 from tests.integration.harness import eventually
+from tests.integration.small_disk import SmallDisk
 
 T = TypeVar("T")
 
@@ -58,15 +58,15 @@ class Stack:
     """Starts, faults and reads; ``accepted`` collects what the API has answered 202."""
 
     def __init__(
-        self, servers: Servers, database: str, folder: Path, size: Size, disk: Disk | None
+        self, servers: Servers, database: str, folder: Path, size: Size, disk: SmallDisk | None
     ) -> None:
         self.servers = servers
         self.database = database
         self.folder = folder
         self.size = size
         self.volume = disk.outside / "data" if disk else folder / "data"
-        self._volume_of_processes = disk.folder / "data" if disk else self.volume
-        self._prefix = disk.prefix if disk else ()
+        self._volume_of_processes = disk.path / "data" if disk else self.volume
+        self._prefix = disk.inside if disk else ()
         self.volume.mkdir(parents=True)
         self.store = BlobStore(self.volume)
         self.workers: list[WorkerProcess] = []
@@ -275,7 +275,7 @@ class Stack:
 
 @contextmanager
 def running(
-    servers: Servers, folder: Path, size: Size, tally: Tally, disk: Disk | None = None
+    servers: Servers, folder: Path, size: Size, tally: Tally, disk: SmallDisk | None = None
 ) -> Iterator[Stack]:
     """Yield a stack; at the end everything that must hold is checked and added to the tally."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -345,7 +345,7 @@ class Lab:
     rng: random.Random
     tally: Tally
 
-    def stack(self, disk: Disk | None = None) -> AbstractContextManager[Stack]:
+    def stack(self, disk: SmallDisk | None = None) -> AbstractContextManager[Stack]:
         folder = self.folder / secrets.token_hex(4)
         return running(self.servers, folder, self.size, self.tally, disk)
 

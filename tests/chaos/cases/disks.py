@@ -7,26 +7,27 @@ import time
 
 from core.ids import new_id
 from tests.chaos.stack import Lab, Stack
-from tests.chaos.tmpfs import MIB, fill, tmpfs
+from tests.integration.small_disk import SmallDisk, small_disk
 
-DISK_MIB = 64
+MIB = 1024**2
+NO_RESERVE = {"DERMSYNTH_DISK_RESERVE_BYTES": "0", "DERMSYNTH_DISK_RESERVE_PERCENT": "0"}
 
 
 def disk_full(lab: Lab) -> None:
     """Fill a disk of 64 MB, and free it again: typed refusals, nothing partial, no restart."""
-    with tmpfs(lab.folder / "disk", DISK_MIB) as disk, lab.stack(disk) as stack:
-        stack.start_api()
-        stack.start_worker(slots=2)
+    with small_disk(lab.folder / "disk", "64m") as disk, lab.stack(disk) as stack:
+        stack.start_api(**NO_RESERVE)
+        stack.start_worker(slots=2, **NO_RESERVE)
         stack.wait_for_workers(1)
         for _ in range(lab.size.count(10, 2)):
-            _once(lab, stack)
+            _once(lab, stack, disk)
 
 
-def _once(lab: Lab, stack: Stack) -> None:
+def _once(lab: Lab, stack: Stack, disk: SmallDisk) -> None:
     with stack.caller() as caller:
         before = caller.submit("sleep", {"seconds": 0.1})
         stack.wait_for(before, "succeeded")
-        filler = fill(stack.volume, keep=0)
+        filler = disk.fill()
         lab.tally.faults["disk full"] += 1
         status = _upload(caller, lab, 8 * MIB)
         lab.tally.expect(status == 507, f"an upload on a full disk was answered {status}")
