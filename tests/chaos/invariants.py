@@ -15,6 +15,7 @@ from core.storage.blobs import BlobStore, sha256_of
 
 UNCOUNTED = {"drained", "children_done"}
 """Why a job goes back to the queue without having used an attempt."""
+EXPECTED_ENDS = {"worker_lost", "storage_full"}
 EXPECTED_ARTIFACTS = {"sleep": {"slept.txt"}, "noop": set(), "crash": set()}
 
 
@@ -83,6 +84,16 @@ def _code(event: JobEvent) -> str | None:
     return None if code is None else str(code)
 
 
+def _odd(events: Iterable[JobEvent]) -> list[str]:
+    """Return reasons to fail or to wait that nobody who holds the lease of a sleeping job can have.
+
+    A stale worker finds its staging folder gone: its next attempt is under way.
+    """
+    again = {str(e.data["reason"]) for e in events if e.type == "requeued"}
+    ends = {str(_code(e)) for e in events if e.type == "failed"}
+    return sorted((again - UNCOUNTED - EXPECTED_ENDS) | (ends - EXPECTED_ENDS))
+
+
 def _check_end(job: Job, events: list[JobEvent], found: Findings) -> None:
     if job.status not in TERMINAL:
         found.lost.append(f"{job.kind} {job.id} is still {job.status}")
@@ -92,6 +103,10 @@ def _check_end(job: Job, events: list[JobEvent], found: Findings) -> None:
     claim = (job.result or {}).get("claim")
     if slept and claim != job.claims:
         found.stale_commits.append(f"{job.id}: claim {claim} committed, {job.claims} had the lease")
+    if job.kind == "sleep":
+        found.stale_commits += [
+            f"{job.id}: {why}, written by a stale worker" for why in _odd(events)
+        ]
     if job.status in TERMINAL and job.lease_token is not None:
         found.problems.append(f"{job.id} has ended and holds a lease")
 

@@ -12,6 +12,8 @@ from tests.chaos.workers import WorkerProcess, send
 from tests.integration.harness import eventually
 
 FROZEN_AT_ONCE = 5
+CONTROL_TRIES = 3
+"""A stale worker that wakes too late on a busy host commits nothing, fence or no fence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,15 @@ def unfenced_control(lab: Lab) -> None:
         stack.start_api()
         worker = stack.start_worker(CHAOS_UNFENCED="1")
         stack.wait_for_workers(1)
-        _round(lab, stack, [worker], [Freeze("slot", "started")], CHAOS_UNFENCED="1")
-        stack.wait_for_all()
-        found = invariants.check(stack.read(invariants.read), stack.store, stack.accepted)
-        lab.tally.control_caught = bool(found.stale_commits or found.doubled)
-        lab.tally.faults["SIGSTOP without a fence"] += 1
-        lab.tally.notes["found"] = found.stale_commits + found.doubled
+        lab.tally.control_caught = False
+        for _ in range(CONTROL_TRIES):
+            _round(lab, stack, [worker], [Freeze("slot", "started")], CHAOS_UNFENCED="1")
+            lab.tally.faults["SIGSTOP without a fence"] += 1
+            found = invariants.check(stack.read(invariants.read), stack.store, stack.accepted)
+            if caught := found.stale_commits + found.doubled:
+                lab.tally.control_caught = True
+                lab.tally.notes["found"] = caught
+                break
         stack.forgive()  # the damage is the point: what follows must not count it
 
 
@@ -61,7 +66,8 @@ def _round(
     lab: Lab, stack: Stack, fleet: list[WorkerProcess], batch: list[Freeze], **extra: str
 ) -> None:
     """Give each worker a job, freeze them all, let a helper do the jobs, wake them."""
-    seconds = 2.0 if lab.size.name == "small" else 8.0
+    # long enough that whoever is woken at the second start has time to do harm
+    seconds = 3.0 if lab.size.name == "small" else 10.0
     waiting: dict[int, tuple[WorkerProcess, str, Freeze]] = {}
     with stack.caller() as caller:
         for freeze in batch:
@@ -77,7 +83,8 @@ def _round(
     while waiting and time.monotonic() < until:
         for pid, (worker, job_id, freeze) in list(waiting.items()):
             job = stack.job(job_id)
-            if (job.claims > 1 and freeze.until == "started") or job.finished_at is not None:
+            taken_over = job.claims > 1 and not (freeze.what == "slot" and worker.tree()["job"])
+            if (taken_over and freeze.until == "started") or job.finished_at is not None:
                 worker.signal_all(signal.SIGCONT)
                 del waiting[pid]
         time.sleep(0.02)

@@ -94,9 +94,9 @@ def _kill_shards(lab: Lab, stack: Stack, worker: Any, job_id: str, kills: list[f
 
 
 def _in_one_process(stack: Stack, job: Job) -> str:
-    """Make the same in this process, with one shard for all."""
+    """Make the same in this process, with one shard for all; the reaper leaves its folder alone."""
     task = JobTask(
-        job_id="job_reference", kind="synthesize", attempt=1, params=job.params,
+        job_id="reference", kind="synthesize", attempt=1, params=job.params,
         inputs=Inputs.model_validate(job.inputs), data_dir=stack.volume,
         weights_dir=stack.volume / "weights",
     )  # fmt: skip
