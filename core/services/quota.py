@@ -31,9 +31,8 @@ def charge(session: Session, tenant_id: str, size: int) -> None:
         _require_within(usage.add(session, tenant_id, size), size)
 
 
-def require_quota(session: Session, tenant_id: str) -> None:
+def require_quota(found: Usage) -> None:
     """QuotaExceeded for a tenant that has nothing left: what it starts could not be kept."""
-    found = usage.of(session, tenant_id)
     limit = _limit(found)
     if limit and found.used >= limit:
         _require_within(found, 0)

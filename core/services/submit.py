@@ -71,7 +71,6 @@ def submit(
     StorageFull, QuotaExceeded: what it would make could not be kept.
     """
     require_room()
-    require_quota(session, principal.tenant_id)
     checked = check(session, principal.tenant_id, kind, raw)
     job = _new_job(checked, principal.tenant_id)
     job.labels = list(labels)
@@ -129,13 +128,14 @@ def _enqueue(session: Session, job: Job) -> Job:
 
 
 def _count_active(session: Session, tenant_id: str) -> None:
-    """Count one more unfinished job; TooManyRequests at the limit: the caller rolls back.
+    """Count one more unfinished job; TooManyRequests, QuotaExceeded: the caller rolls back.
 
     The last write of a submission: the tenant's row is the one thing that all its submissions
     lock, so it is held for as short as can be.
     """
     limit = get_settings().max_active_jobs
-    if jobs.count_active(session, tenant_id, limit):
+    if (used := jobs.count_active(session, tenant_id, limit)) is not None:
+        require_quota(used)
         return
     tenant = session.get(Tenant, tenant_id)
     if tenant is None:

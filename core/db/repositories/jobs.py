@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.db.models import Artifact, Job, JobEvent, Tenant
+from core.db.repositories.usage import Usage
 from core.ids import new_id
 from core.jobs.states import TERMINAL, JobStatus
 
@@ -168,16 +169,18 @@ def artifacts_of(session: Session, job_ids: Sequence[str]) -> dict[str, list[Art
 
 
 def add_new(session: Session, job: Job, kind: str, data: dict[str, Any]) -> None:
-    """Write a new job with its first event, and read back what the database filled in."""
+    """Write a new job with its first event; what the database fills in comes back with it."""
     job.last_seq = 1
     session.add(job)
     session.flush()
     session.execute(insert(JobEvent).values(job_id=job.id, seq=1, type=kind, data=data))
-    session.refresh(job)
 
 
-def count_active(session: Session, tenant_id: str, limit: int) -> bool:
-    """Count one more unfinished job of a tenant; False when its own or the common limit is met."""
+def count_active(session: Session, tenant_id: str, limit: int) -> Usage | None:
+    """Count one more unfinished job of a tenant and tell what it uses.
+
+    None when its own limit of jobs or the common one is met.
+    """
     row = session.execute(
         update(Tenant)
         .where(
@@ -185,10 +188,10 @@ def count_active(session: Session, tenant_id: str, limit: int) -> bool:
             Tenant.jobs_active < func.coalesce(func.nullif(Tenant.max_active_jobs, 0), limit),
         )
         .values(jobs_active=Tenant.jobs_active + 1)
-        .returning(Tenant.id)
+        .returning(Tenant.bytes_used, Tenant.max_bytes)
         .execution_options(synchronize_session=False)
     ).first()
-    return row is not None
+    return None if row is None else Usage(row[0], row[1])
 
 
 def add_event(session: Session, job_id: str, kind: str, data: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from core.db.models import Tenant
@@ -26,13 +26,5 @@ def add(session: Session, tenant_id: str, size: int) -> Usage:
         .values(bytes_used=Tenant.bytes_used + size)
         .returning(Tenant.bytes_used, Tenant.max_bytes)
         .execution_options(synchronize_session=False)
-    ).one()
-    return Usage(row[0], row[1])
-
-
-def of(session: Session, tenant_id: str) -> Usage:
-    """Return what a tenant uses."""
-    row = session.execute(
-        select(Tenant.bytes_used, Tenant.max_bytes).where(Tenant.id == tenant_id)
     ).one()
     return Usage(row[0], row[1])
