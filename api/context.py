@@ -5,18 +5,23 @@ from __future__ import annotations
 import logging
 import re
 import time
+from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.metrics.http import HttpMetrics, route_of
 from api.problem import error_response, http_problem, internal_problem, problem_response
 from core.errors import InvalidInput
 from core.ids import new_id
+from core.logs import about
+from core.tracing import Span, span
 
 log = logging.getLogger("api.access")
 
+QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -33,8 +38,9 @@ SECURITY_HEADERS = {
 class RequestContext:
     """ASGI layer; a caller's own ``X-Request-ID`` is kept when it is harmless."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self.app = app
+        self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,14 +48,26 @@ class RequestContext:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        started, status = time.monotonic(), 0
+        caller = _header(scope, b"traceparent")
+        with (
+            about(request_id=request_id),
+            span(
+                scope["method"], parent=caller, server=True, about={"request_id": request_id}
+            ) as measured,
+            self.metrics.in_progress.track_inprogress(),
+        ):
+            answer = _Answer(time.monotonic())
+            try:
+                await self._serve(scope, receive, send, answer)
+            finally:
+                self._tell(scope, answer, measured)
 
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, answer: _Answer) -> None:
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                answer.begin(message["status"])
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
+                headers["X-Request-ID"] = scope["state"]["request_id"]
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
@@ -60,23 +78,62 @@ class RequestContext:
             else:
                 await self.app(scope, receive, send_with_headers)
         except ClientDisconnect:
-            log.info("%s the client went away", request_id)
+            log.info("the client went away")
         except Exception:
-            log.exception("%s %s %s failed", request_id, scope["method"], scope["path"])
-            if status:  # the answer is under way: only a broken connection can tell the client
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            if answer.status:  # it is under way: only a broken connection can tell the client
                 raise
             response = problem_response(scope, internal_problem())
             await response(scope, receive, send_with_headers)
-        finally:
-            elapsed = (time.monotonic() - started) * 1000
-            log.debug("%s %s %d %.1f ms", request_id, scope["method"], status, elapsed)
+
+    def _tell(self, scope: Scope, answer: _Answer, measured: Span) -> None:
+        route = route_of(scope)
+        seconds = answer.seconds if answer.status else time.monotonic() - answer.asked
+        measured.rename(f"{scope['method']} {route}")
+        measured.note(status=answer.status)
+        if answer.status >= 500:
+            measured.fail(str(answer.status))
+        self.metrics.observe(scope, answer.status, seconds)
+        _log(scope, route, answer.status, seconds)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """How far the answer is; status 0: there is none."""
+
+    asked: float
+    status: int = 0
+    seconds: float = 0.0
+
+    def begin(self, status: int) -> None:
+        self.status, self.seconds = status, time.monotonic() - self.asked
+
+
+def _log(scope: Scope, route: str, status: int, seconds: float) -> None:
+    # health checks and scrapes come every few seconds and say nothing
+    level = logging.DEBUG if route in QUIET and status < 400 else logging.INFO
+    told = {"method": scope["method"], "route": route, "path": scope["path"], "status": status}
+    log.log(
+        level,
+        "%s %s %d",
+        scope["method"],
+        route,
+        status,
+        extra={**told, "milliseconds": round(seconds * 1000, 1)},
+    )
+
+
+def _header(scope: Scope, wanted: bytes) -> str | None:
+    for name, value in scope["headers"]:
+        if name == wanted:
+            return str(value.decode("latin-1"))
+    return None
 
 
 def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        text = value.decode("latin-1")
-        if name == b"x-request-id" and _GIVEN_ID.fullmatch(text):
-            return str(text)
+    given = _header(scope, b"x-request-id")
+    if given is not None and _GIVEN_ID.fullmatch(given):
+        return given
     fresh: str = new_id("req")
     return fresh
 

@@ -8,6 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import dataclass, field
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -43,13 +44,21 @@ class EventHub:
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
 
+    def count(self) -> int:
+        """Return how many clients follow events, or wait for an end, through this process."""
+        return len(self._listeners)
+
     @contextmanager
     def listen(self, job_id: str, after: int) -> Iterator[Listener]:
         """Register a listener for the events of a job after number ``after``."""
         listener = Listener(job_id, after)
         self._listeners.add(listener)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="event-hub")
+            self._task = asyncio.create_task(
+                self._run(),
+                name="event-hub",
+                context=Context(),  # it serves all, not the request that happened to start it
+            )
         try:
             yield listener
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,7 +20,8 @@ from api.context import HostCheck, RequestContext
 from api.events import EventHub
 from api.guarded_protocol import GuardedProtocol
 from api.known_keys import KnownKeys
-from api.log_safety import keep_tokens_out_of_the_log
+from api.metrics.http import HttpMetrics
+from api.metrics.service import ServiceMetrics
 from api.rate_limit import RateLimit
 from api.routes import (
     artifacts,
@@ -40,7 +42,11 @@ from api.routes import (
     webhooks,
 )
 from api.version import VERSION
+from core import tracing
 from core.config import get_settings
+from core.db import session as database
+from core.errors import DermSynthError
+from core.logs import set_up_logging
 
 ROUTERS = tuple(
     module.router
@@ -88,11 +94,14 @@ def create_app() -> FastAPI:
         redirect_slashes=False,
         lifespan=_lifespan,
     )
-    keep_tokens_out_of_the_log()
     app.state.events = EventHub(settings.event_poll_seconds)
     app.state.known_keys = KnownKeys(settings.key_cache_seconds)
     app.state.rate_limit = RateLimit(settings.requests_per_minute)
     app.state.allowed_methods = allowed_methods
+    app.state.http_metrics = HttpMetrics(app.state.events.count)
+    app.state.service_metrics = ServiceMetrics(
+        database.sessions, settings.data_dir, settings.metrics_keep_seconds
+    )
     app.add_middleware(
         BodyLimit,
         json_bytes=settings.max_body_bytes,
@@ -100,7 +109,7 @@ def create_app() -> FastAPI:
         idle_seconds=settings.body_idle_seconds,
     )
     app.add_middleware(HostCheck, hosts=settings.hosts)
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContext, metrics=app.state.http_metrics)
     problem.install(app)
     for router in ROUTERS:
         app.include_router(router)
@@ -149,9 +158,14 @@ def main() -> None:
     parser.add_argument("--fd", type=int, help="descriptor of a listening socket to serve on")
     parser.add_argument("--root-path", default="", help="prefix that a proxy takes off")
     parser.add_argument("--proxy", default="", help="addresses of trusted proxies, by commas")
-    parser.add_argument("--log-level", default="info")
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
     arguments = parser.parse_args()
     _raise_open_files()
+    set_up_logging(get_settings(), arguments.log_level)
+    try:
+        tracing.start("dermsynth-api", get_settings())
+    except DermSynthError as error:
+        sys.exit(f"{error.code}: {error}")
     config = uvicorn.Config(
         "api.main:create_app",
         factory=True,
@@ -160,11 +174,13 @@ def main() -> None:
         root_path=arguments.root_path,
         proxy_headers=bool(arguments.proxy),
         forwarded_allow_ips=arguments.proxy or None,
-        log_level=arguments.log_level,
+        log_config=None,
+        access_log=False,  # api.access tells more, and never the query: it may hold a login token
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         **SERVING,
     )
     serve(config, arguments.fd)
+    tracing.stop()
 
 
 def _raise_open_files() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 GIB = 1024**3
 
@@ -18,6 +18,13 @@ def _networks(text: str) -> str:
     for part in filter(None, (part.strip() for part in text.split(","))):
         ip_network(part)
     return text
+
+
+def _split(value: object) -> object:
+    """Return the parts of a list that is written with commas."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
 
 
 class Settings(BaseSettings):
@@ -173,6 +180,27 @@ class Settings(BaseSettings):
     )
     key_pepper: str = Field(
         "", description="Secret for the hash of API keys; empty: one is made in the data folder."
+    )
+    metrics_networks: Annotated[
+        tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)
+    ] = Field(
+        (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")),
+        description="Networks that read /metrics without a key, separated by commas; others need "
+        "the scope metrics:read.",
+    )
+    metrics_keep_seconds: float = Field(
+        5.0, ge=0, description="How long /metrics repeats what it read from the database."
+    )
+    log_format: Literal["json", "text"] = Field(
+        "json", description="Log lines of api and workers: JSON objects, or text."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="What is logged at least."
+    )
+    otlp_endpoint: str = Field(
+        "",
+        description="Address of an OpenTelemetry collector (OTLP over HTTP, like "
+        "http://collector:4318); empty: no traces.",
     )
     version_suffix: str = Field("", description="Appended to the version, for builds.")
 

@@ -131,6 +131,8 @@ def _references(document: Document) -> Iterator[str]:
         named = {volume for volume in volumes if not volume.startswith((".", "/", "~"))}
         for missing in named - set(document.get("volumes", {})):
             yield f"services/{name}: the volume {missing} is not declared"
+        for missing in set(service.get("secrets", [])) - set(document.get("secrets", {})):
+            yield f"services/{name}: the secret {missing} is not declared"
         for missing in set(service.get("networks", [])) - set(document.get("networks", {})):
             yield f"services/{name}: the network {missing} is not declared"
 

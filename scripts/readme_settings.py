@@ -29,6 +29,8 @@ def shown(value: object) -> str:
     """Return a default as it would be written in the environment, sizes in GiB beside it."""
     if value == "":
         return "empty"
+    if isinstance(value, tuple):
+        return f"`{','.join(map(str, value))}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, int) and value >= GIB and value % GIB == 0:

@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "THIRD_PARTY.md"
-RUNTIME_EXTRAS = ("api", "worker", "embedded")
+RUNTIME_EXTRAS = ("api", "worker", "otel", "backup", "embedded")
 
 ALLOWED = re.compile(
     r"(0BSD|Apache|BSD|BSL-1\.0|CC0|HPND|ISC|LGPL|LLVM-exception|MIT|MIT-CMU|Mozilla|MPL|PSF|"
@@ -46,7 +46,8 @@ INSIDE = """\
 - `opencv-python-headless` carries FFmpeg libraries (LGPL-2.1) as shared objects.
 - `deploy/compose-spec.json` is the JSON schema of the Compose Specification (Apache-2.0).
 - Container images: PostgreSQL (PostgreSQL License), Valkey (BSD-3-Clause), Python (PSF-2.0) on
-  Debian.
+  Debian; with the profile `observability` Prometheus (Apache-2.0) and Grafana (AGPL-3.0, a service
+  of its own that nothing of ours is linked with).
 """
 
 
@@ -175,8 +176,8 @@ def page(packages: list[Package]) -> str:
     return (
         "# Third-party software\n\n"
         "Made by `make third-party` from `constraints.txt`; checked by `make check`. What the "
-        "extras\n`api`, `worker` and `embedded` install on Linux; with a GPU the CUDA build of "
-        "torch adds\nNVIDIA's libraries under NVIDIA's own terms.\n\n"
+        "extras\n`api`, `worker`, `otel`, `backup` and `embedded` install on Linux; with a GPU "
+        "the CUDA\nbuild of torch adds NVIDIA's libraries under NVIDIA's own terms.\n\n"
         "| package | version | licence |\n|---|---|---|\n"
         f"{rows}\n{INSIDE}"
     )

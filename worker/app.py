@@ -42,7 +42,7 @@ app.conf.update(
     # gossip and remote control are ways for messages to act on jobs: only the database may
     worker_enable_remote_control=False,
     worker_send_task_events=False,
-    # logging is set up by worker.logs
+    # logging is set up by core.logs
     worker_hijack_root_logger=False,
     worker_proc_alive_timeout=60.0,
 )
@@ -50,9 +50,9 @@ app.conf.update(
 
 @setup_logging.connect
 def _log(**_: Any) -> None:
-    from worker.logs import set_up_logging
+    from core.logs import set_up_logging
 
-    set_up_logging()
+    set_up_logging(get_settings())
 
 
 _slots = 1
@@ -61,8 +61,15 @@ _slots = 1
 
 @worker_init.connect
 def _prepare(sender: Any = None, **_: Any) -> None:
+    from core import tracing
+    from core.errors import DermSynthError
     from worker.drain import prepare
 
+    try:
+        tracing.check(get_settings())
+    except DermSynthError as error:
+        # Celery logs what a signal's receiver raises, and goes on
+        raise SystemExit(f"{error.code}: {error}") from None
     global _slots  # noqa: PLW0603 - set once, before the slots are forked
     _slots = int(sender.concurrency or 1)
     prepare()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,7 +29,9 @@ class Heartbeat:
         self._settings = settings
         self._progress: Progress | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        # a thread begins without context: its records, too, are about this job
+        run = partial(copy_context().run, self._run)
+        self._thread = threading.Thread(target=run, name="heartbeat", daemon=True)
         self.wake, self._waker = os.pipe()
         self.cancelled = False
         self.lost = False

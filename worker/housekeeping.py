@@ -22,6 +22,7 @@ from core.ids import new_id
 from core.services.housekeeping import keep_house
 from worker import webhooks
 from worker.capabilities import capabilities
+from worker.gpus import gpus
 from worker.reaper import pause_before_next, sweep
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def _report(queues: list[str], slots: int) -> None:
     worker_id = new_id("wrk")
     while True:
         try:
-            _report_once(worker_id, queues, slots, capabilities(get_settings()))
+            _report_once(worker_id, queues, slots)
         except SQLAlchemyError as error:
             log.warning("the worker could not report itself: %s", error)
         except Exception:  # this thread must outlive every surprise
@@ -52,22 +53,22 @@ def _report(queues: list[str], slots: int) -> None:
         time.sleep(REPORT_SECONDS)
 
 
-def _report_once(worker_id: str, queues: list[str], slots: int, rows: list[Any]) -> None:
+def _report_once(worker_id: str, queues: list[str], slots: int) -> None:
+    settings = get_settings()
+    now: dict[str, Any] = {"available": capabilities(settings), "gpus": gpus(settings)}
     row = {
         "id": worker_id,
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "queues": queues,
         "slots": slots,
-        "available": rows,
+        **now,
     }
     with sessions().begin() as session:
         session.execute(
             insert(Worker)
             .values(**row)
-            .on_conflict_do_update(
-                index_elements=[Worker.id], set_={"last_seen": NOW, "available": rows}
-            )
+            .on_conflict_do_update(index_elements=[Worker.id], set_={"last_seen": NOW, **now})
         )
         session.execute(
             delete(Worker).where(

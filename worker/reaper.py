@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.config import Settings
-from core.db.repositories import jobs
+from core.db.repositories import jobs, measures
 from core.jobs.spec import QUEUES
 from core.services.hints import hints_held
 from core.services.lifecycle import reap
@@ -47,6 +47,7 @@ def sweep(factory: sessionmaker[Session], settings: Settings) -> int:
     finish_all(factory, BlobStore(settings.data_dir))
     remove_expired(factory)
     remove_orphans(factory)
+    _fold_measures(factory)
     if reaped:
         log.warning("%d expired leases were reaped", reaped)
     return reaped
@@ -59,3 +60,11 @@ def pause_before_next(factory: sessionmaker[Session], settings: Settings) -> flo
     if due is None:
         return settings.reaper_seconds
     return min(settings.reaper_seconds, max(SHORTEST_PAUSE_SECONDS, due))
+
+
+def _fold_measures(factory: sessionmaker[Session]) -> None:
+    """Add what has happened to the totals, however much it is, in short transactions."""
+    folded = measures.FOLD_ROWS
+    while folded >= measures.FOLD_ROWS:
+        with factory.begin() as session:
+            folded = measures.fold(session)

@@ -6,19 +6,23 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy.exc import OperationalError
 
-from core.config import get_settings
+from core import logs, tracing
+from core.config import Settings, get_settings
 from core.cores import threads_of_a_slot
+from core.db.models import Job
 from core.db.repositories import jobs
 from core.db.session import forget_engine, sessions
 from core.jobs.spec import JOB_KINDS, Profile
 from core.processes import die_with_parent
 from core.services.hints import forget_producer
 from core.services.transaction import transaction
+from core.tracing import span
 from worker.drain import begin_in_slot, draining, told_in_slot
 from worker.nursery import Nursery
 from worker.supervisor import Supervisor
@@ -52,6 +56,7 @@ class Slot:
 
     def _claim_and_supervise(self, job_id: str) -> None:
         settings = get_settings()
+        began = time.time_ns()
         try:
             with transaction(sessions()) as session:
                 job = jobs.claim(
@@ -66,7 +71,17 @@ class Slot:
             log.warning("the database is away, the hint for %s is dropped: %s", job_id, error)
             return
         if job is not None:
-            Supervisor(job, self.nursery, sessions(), settings, self._threads).run()
+            self._supervise(job, settings, began)
+
+    def _supervise(self, job: Job, settings: Settings, began: int) -> None:
+        origin = job.origin or {}
+        parent = origin.get("traceparent")
+        about: dict[str, str | int] = {"job_id": job.id, "attempt": job.attempt, "kind": job.kind}
+        with logs.about(request_id=origin.get("request_id"), **about):
+            with span("job.claim", parent=parent, began_ns=began, about=about):
+                log.info("claimed, attempt %d of %s", job.attempt, job.kind)
+            with span("job.run", parent=parent, about=about):
+                Supervisor(job, self.nursery, sessions(), settings, self._threads).run()
 
 
 @contextmanager
@@ -94,6 +109,7 @@ def open_slot(queues: Sequence[str], slots: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     forget_engine()
     forget_producer()
+    tracing.start("dermsynth-worker", get_settings())
     _slot = Slot(queues, get_settings().threads or threads_of_a_slot(slots))
 
 
@@ -101,6 +117,7 @@ def close_slot() -> None:
     """End the slot's zygote."""
     if _slot is not None:
         _slot.nursery.close()
+    tracing.stop()
 
 
 def the_slot() -> Slot:

@@ -42,6 +42,7 @@ from core.services.lifecycle import end, lose, requeue
 from core.services.quota import reserve_of
 from core.services.transaction import transaction
 from core.storage.blobs import BlobStore
+from core.tracing import current_span
 from worker.drain import draining
 from worker.heartbeat import Heartbeat
 from worker.nursery import Nursery
@@ -281,9 +282,13 @@ class Supervisor:
             self._fail(error.as_problem())
 
     def _lose(self, error: DermSynthError) -> None:
+        log.warning("the attempt is lost: %s", error)
+        current_span().fail(error.code)
         self._write(lambda session, job: lose(session, job, error))
 
     def _fail(self, problem: dict[str, Any]) -> None:
+        log.warning("the job failed: %s", problem.get("code"))
+        current_span().fail(str(problem.get("code")))
         self._write(lambda session, job: end(session, job, JobStatus.FAILED, error=problem))
 
     def _commit(self, made: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.config import Settings, get_settings
 from core.db.repositories.webhooks import Claim, forget_older
 from core.db.session import sessions
+from core.logs import set_up_logging
 from core.services.webhook_sending import Post, claim_due, deliver
 from core.webhooks.sending import post
 
@@ -134,10 +135,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit code 0: it is alive")
     if parser.parse_args().check:
         return 0 if healthy() else 1
-    from worker.logs import set_up_logging
-
-    set_up_logging()
     settings = get_settings()
+    set_up_logging(settings)
     sender = Sender(sessions(), settings)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

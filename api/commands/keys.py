@@ -17,8 +17,9 @@ SCOPES = (
     "models:read",
     "models:write",
     "keys:admin",
+    "metrics:read",
 )
-DEFAULT_SCOPES = tuple(scope for scope in SCOPES if scope != "keys:admin")
+DEFAULT_SCOPES = tuple(scope for scope in SCOPES if scope not in ("keys:admin", "metrics:read"))
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,7 +28,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
     parser = actions.add_parser("create", help="make a key; its secret is shown this once")
     parser.add_argument("--name", help="what the key is for")
-    parser.add_argument("--scope", action="append", choices=SCOPES, help="default: all but admin")
+    parser.add_argument(
+        "--scope", action="append", choices=SCOPES, help="default: all on data and jobs"
+    )
     parser.add_argument("--expires-at", metavar="TIME", help="RFC 3339, like 2027-01-31T00:00:00Z")
     parser.add_argument(
         "--admin",

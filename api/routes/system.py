@@ -1,22 +1,22 @@
-"""Health, metrics and version: public, without secrets."""
+"""Health, metrics and version: without secrets, and but for metrics public."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
 from fastapi import APIRouter
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import generate_latest
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import json_response
+from api.metrics.access import check_reader
 from api.schemas import products as schemas
-from api.version import VERSION, full_version
-from core.db.repositories import job_queries
+from api.version import full_version
 from core.db.session import sessions
 from core.services import readiness
-from core.services.job_view import silence_seconds
 from core.services.predictions import INTENDED_USE
 from core.services.readiness import Check
 
@@ -72,29 +72,13 @@ async def version() -> Response:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-def metrics() -> Response:
-    """Return Prometheus metrics: jobs by kind and status, queue depths, live workers."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Numbers())
-    return Response(generate_latest(registry), media_type=METRICS_TYPE)
+async def metrics(request: Request) -> Response:
+    """Return Prometheus metrics: jobs, queues, workers, the volume, and this process's requests.
 
-
-class _Numbers:
-    """Reads the numbers when asked: they are the database's, not this process's."""
-
-    def collect(self) -> list[GaugeMetricFamily]:
-        with sessions()() as session:
-            counts = job_queries.counts(session)
-            depths = job_queries.depths(session)
-            workers = job_queries.live_workers(session, silence_seconds())
-        jobs = GaugeMetricFamily("dermsynth_jobs", "Jobs.", labels=("kind", "status"))
-        for kind, status, number in counts:
-            jobs.add_metric((kind, status), number)
-        queued = GaugeMetricFamily("dermsynth_queue_depth", "Jobs that wait.", labels=("queue",))
-        for queue, number in sorted(depths.items()):
-            queued.add_metric((queue,), number)
-        live = GaugeMetricFamily("dermsynth_workers_live", "Workers that reported lately.")
-        live.add_metric((), len(workers))
-        build = GaugeMetricFamily("dermsynth_build_info", "Version.", labels=("version",))
-        build.add_metric((VERSION,), 1)
-        return [jobs, queued, live, build]
+    From outside the networks of DERMSYNTH_METRICS_NETWORKS it takes a key with `metrics:read`.
+    """
+    await check_reader(request)
+    state = request.app.state
+    service = await run_in_threadpool(generate_latest, state.service_metrics.registry)
+    text = service + generate_latest(state.http_metrics.registry)
+    return Response(text, media_type=METRICS_TYPE, headers={"Cache-Control": "no-store"})

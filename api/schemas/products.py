@@ -17,11 +17,13 @@ Scope = Literal[
     "models:read",
     "models:write",
     "keys:admin",
+    "metrics:read",
 ]
 
 
 def _all_scopes() -> list[Scope]:
-    return list(get_args(Scope))
+    """Return what a key may do unless it says so: everything on its tenant's own things."""
+    return [scope for scope in get_args(Scope) if scope != "metrics:read"]
 
 
 class Model(BaseModel):

@@ -12,6 +12,7 @@ SCOPES = (
     "models:read",
     "models:write",
     "keys:admin",
+    "metrics:read",
 )
 
 

@@ -20,6 +20,7 @@ from core.services.inputs import parse, resolve
 from core.services.principal import Principal
 from core.services.quota import require_quota, require_room
 from core.services.transaction import want_hint
+from core.tracing import span, traceparent
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,17 @@ def submit(
         used = [*checked.inputs.versions, *checked.inputs.uploads]
         details = {"kind": kind.name, "inputs": used}
         record(session, principal, "job.create", "job", job.id, details)
-    _enqueue(session, job)
-    _count_active(session, principal.tenant_id)
+    with span("job.submit", about={"job_id": job.id, "kind": job.kind}):
+        job.origin = _origin(principal)
+        _enqueue(session, job)
+        _count_active(session, principal.tenant_id)
     return job
+
+
+def _origin(principal: Principal) -> dict[str, Any] | None:
+    """Return what asks for a job, for the logs and traces of those who run it."""
+    ids = {"request_id": principal.request_id, "traceparent": traceparent()}
+    return {name: value for name, value in ids.items() if value} or None
 
 
 def submit_children(session: Session, parent: Job, wanted: Children) -> list[Job]:
@@ -92,7 +101,7 @@ def submit_children(session: Session, parent: Job, wanted: Children) -> list[Job
         job = _new_job(checked, parent.tenant_id)
         job.parent_id, job.ordinal = parent.id, first + offset
         job.role, job.weight = spec.role, spec.weight
-        job.labels = parent.labels
+        job.labels, job.origin = parent.labels, parent.origin
         created.append(_enqueue(session, job))
     parent.pending_children = len(created)
     parent.round_start = first
@@ -122,7 +131,10 @@ def _new_job(checked: Checked, tenant_id: str) -> Job:
 
 
 def _enqueue(session: Session, job: Job) -> Job:
-    jobs.add_new(session, job, "submitted", {"kind": job.kind, "queue": job.queue})
+    told = {"kind": job.kind, "queue": job.queue}
+    if request_id := (job.origin or {}).get("request_id"):
+        told["request_id"] = request_id
+    jobs.add_new(session, job, "submitted", told)
     want_hint(session, job.id, job.queue)
     return job
 

@@ -32,6 +32,7 @@ def service(
         "DERMSYNTH_MAX_BODY_BYTES": "200000",
         "DERMSYNTH_MAX_UPLOAD_BYTES": "3000000",
         "DERMSYNTH_REQUESTS_PER_MINUTE": "1000000",
+        "DERMSYNTH_METRICS_KEEP_SECONDS": "0",
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in values.items():
@@ -50,7 +51,9 @@ def served(data_dir: Path) -> Iterator[World]:
     forget_engine()
     from api.main import SERVING, create_app
 
-    config = uvicorn.Config(create_app(), port=0, log_level="warning", lifespan="on", **SERVING)
+    config = uvicorn.Config(
+        create_app(), port=0, log_level="warning", access_log=False, lifespan="on", **SERVING
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -222,15 +222,6 @@ def test_health(world: World, anonymous: httpx.Client) -> None:
     assert anonymous.get("/version").json()["api"] == "v1"
 
 
-def test_metrics(world: World, api: httpx.Client, anonymous: httpx.Client) -> None:
-    api.post("/v1/jobs/sleep", json={})
-    world.worker("cpu")
-    text = anonymous.get("/metrics").text
-    assert 'dermsynth_jobs{kind="sleep",status="queued"} 1.0' in text
-    assert 'dermsynth_queue_depth{queue="cpu"} 1.0' in text
-    assert "dermsynth_workers_live 1.0" in text
-
-
 def test_docs_need_no_internet(anonymous: httpx.Client) -> None:
     page = anonymous.get("/docs").text
     assert "http://" not in page

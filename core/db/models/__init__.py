@@ -6,7 +6,7 @@ from core.db.models.access import ApiKey, AuditEntry, BrowserSession, Idempotenc
 from core.db.models.base import Base, Owned, Tenant
 from core.db.models.datasets import Dataset, DatasetVersion, Image, Upload
 from core.db.models.erasures import Erasure, PendingRemoval
-from core.db.models.jobs import Job, JobBlob, JobEvent, Worker
+from core.db.models.jobs import Job, JobBlob, JobEvent, JobMeasure, JobTotal, Worker
 from core.db.models.products import Artifact, Experiment, TrainedModel
 from core.db.models.webhooks import Webhook, WebhookDelivery
 
@@ -25,6 +25,8 @@ __all__ = [
     "Job",
     "JobBlob",
     "JobEvent",
+    "JobMeasure",
+    "JobTotal",
     "Owned",
     "PendingRemoval",
     "Tenant",

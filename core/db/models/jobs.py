@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Float, ForeignKey, Index, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db.models.base import Base, Owned, now
@@ -26,6 +34,8 @@ class Worker(Base):
     slots: Mapped[int]
     available: Mapped[list[Any]]
     """Rows {capability, name, ok, reason, fix}."""
+    gpus: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    """Rows {uuid, name, used_bytes, total_bytes}."""
     started_at: Mapped[datetime] = now()
     last_seen: Mapped[datetime] = now()
 
@@ -109,6 +119,8 @@ class Job(Owned, Base):
     phase_started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
+    origin: Mapped[dict[str, Any] | None]
+    """What asked for it: {request_id, traceparent}, both optional; children have their parent's."""
 
 
 class JobEvent(Base):
@@ -133,3 +145,34 @@ class JobBlob(Base):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     sha256: Mapped[str] = mapped_column(primary_key=True, index=True)
+
+
+class JobMeasure(Base):
+    """Something that happened to a job, or a delivery that ended; folded into totals.
+
+    Triggers on ``jobs`` and ``webhook_deliveries`` write it; of a delivery, ``kind`` is its event.
+    """
+
+    __tablename__ = "job_measures"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=False), primary_key=True)
+    name: Mapped[str]
+    kind: Mapped[str]
+    detail: Mapped[str] = mapped_column(server_default="")
+    value: Mapped[float | None] = mapped_column(Float)
+
+
+class JobTotal(Base):
+    """How many measures there were, by name, kind, detail and upper bound of the value.
+
+    They outlive the jobs: what is counted never becomes less when old jobs are deleted.
+    """
+
+    __tablename__ = "job_totals"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    detail: Mapped[str] = mapped_column(primary_key=True)
+    bound: Mapped[float] = mapped_column(Float, primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+    total: Mapped[float] = mapped_column(Float)

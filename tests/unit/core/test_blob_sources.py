@@ -17,6 +17,8 @@ NO_BLOBS = {
     "job_events.data": "phases and problems",
     "jobs.error": "a problem",
     "jobs.metrics": "numbers",
+    "jobs.origin": "ids of a request and a trace",
+    "workers.gpus": "what the host has",
     "models.info": "what it was trained on, by id",
     "workers.available": "what the host offers",
     "webhook_deliveries.payload": "ids and codes of a job",

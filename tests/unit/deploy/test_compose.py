@@ -32,6 +32,7 @@ def test_its_services_are_those_of_the_architecture(document: dict[str, Any]) ->
     assert set(document["services"]) == {
         *("postgres", "redis", "migrate", "api"),
         *("worker-gpu", "worker-cpu", "worker-interactive", "webhooks"),
+        *("prometheus", "grafana"),
     }
 
 
@@ -96,9 +97,19 @@ def test_the_interactive_queue_has_a_slot_of_its_own(document: dict[str, Any]) -
 
 def test_database_and_broker_are_not_published(document: dict[str, Any]) -> None:
     published = [name for name, service in document["services"].items() if "ports" in service]
-    assert published == ["api"]
+    assert published == ["api", "grafana"]
+    assert document["services"]["grafana"]["ports"][0].startswith("127.0.0.1:")
     assert document["networks"]["internal"] == {"internal": True}
     assert document["services"]["postgres"]["networks"] == ["internal"]
+
+
+def test_observability_is_a_profile_and_asks_for_no_variable(document: dict[str, Any]) -> None:
+    """Compose fills in variables of services that are not started, too."""
+    watching = {name: document["services"][name] for name in ("prometheus", "grafana")}
+    assert all(service["profiles"] == ["observability"] for service in watching.values())
+    assert ":?" not in str(watching)
+    others = [s for name, s in document["services"].items() if name not in watching]
+    assert not any("profiles" in service for service in others)
 
 
 def test_no_secret_of_the_example_has_a_value() -> None:
@@ -132,6 +143,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "unknown service": (lambda s: s["api"]["depends_on"].update(x={"condition": "service_started"}),
                         "does not exist"),
     "unknown volume": (lambda s: s["api"].update(volumes=["x:/data"]), "not declared"),
+    "unknown secret": (lambda s: s["api"].update(secrets=["x"]), "not declared"),
     "unknown network": (lambda s: s["api"].update(networks=["x"]), "not declared"),
 }  # fmt: skip
 

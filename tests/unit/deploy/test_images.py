@@ -43,7 +43,7 @@ def test_the_base_is_an_argument_with_a_pinned_default(name: str) -> None:
 
 def test_the_api_image_holds_neither_worker_nor_its_packages() -> None:
     text = (ROOT / "Dockerfile.api").read_text()
-    assert "'.[api]'" in text
+    assert "'.[api,backup,otel]'" in text
     assert "worker /app" not in text
     assert "torch " not in text.replace("no torch", "")
 

@@ -1,0 +1,100 @@
+"""Logs of every process: one line a record on stderr, with the ids of what it is about.
+
+``with about(request_id=…)`` names what a piece of code works on; every record within it carries
+the ids, those of libraries too. Secrets are taken out of messages, exceptions and fields alike.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+
+from core.config import Settings
+
+FIELDS = ("method", "route", "path", "status", "milliseconds")
+"""What a record may carry of its own (``extra=``)."""
+
+_ids: ContextVar[Mapping[str, str | int]] = ContextVar("ids", default={})  # noqa: B039 - never changed
+
+REDACTED = "[redacted]"
+_NAMED = r"password|passwd|secret|token|api[_-]?key|pepper|dermsynth_session"
+_SECRETS = (
+    (re.compile(r"dsk_[\w-]+"), REDACTED),
+    (re.compile(r"whsec_[\w+/=-]+"), REDACTED),
+    (re.compile(r"(://[^/\s:@]*:)[^@\s/]+@"), rf"\1{REDACTED}@"),
+    (re.compile(r"(?i)\b((?:bearer|basic)\s+)[\w.~+/=-]{8,}"), rf"\1{REDACTED}"),
+    (re.compile(rf"(?i)((?:{_NAMED})[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,;]+"), rf"\1{REDACTED}"),
+)
+
+
+@contextmanager
+def about(**ids: str | int | None) -> Iterator[None]:
+    """Add ids to every record of this thread or task, until the block ends."""
+    known = {name: value for name, value in ids.items() if value is not None}
+    token = _ids.set({**_ids.get(), **known})
+    try:
+        yield
+    finally:
+        _ids.reset(token)
+
+
+def redact(text: str) -> str:
+    """Return the text without keys, tokens, passwords and secrets of addresses."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _fields(record: logging.LogRecord) -> dict[str, str | int | float]:
+    own = {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+    found = {**_ids.get(), **own}
+    return {name: redact(v) if isinstance(v, str) else v for name, v in found.items()}
+
+
+def _moment(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record as one JSON object on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "at": _moment(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["exception"] = redact(self.formatException(record.exc_info))
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class TextLines(logging.Formatter):
+    """Formats a record for eyes: the ids stand at the end."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        ids = " ".join(f"{name}={value}" for name, value in _fields(record).items())
+        message = redact(record.getMessage())
+        line = f"{_moment(record)} {record.levelname} {record.name} {message} {ids}".rstrip()
+        if record.exc_info:
+            line += "\n" + redact(self.formatException(record.exc_info))
+        return line
+
+
+def set_up_logging(settings: Settings, level: str | None = None) -> None:
+    """Send all records of this process to stderr, as the settings say."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if settings.log_format == "json" else TextLines())
+    wanted = (level or settings.log_level).upper()
+    logging.basicConfig(level=wanted, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    # a line for each request that we send, with its address, is for those who look for a fault
+    logging.getLogger("httpx").setLevel(max(logging.WARNING, logging.getLogger().level))
