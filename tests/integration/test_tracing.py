@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -154,13 +155,15 @@ def assert_logged(stack: Harness, log: Path, job_id: str, secret: str) -> None:
 
 
 def test_children_keep_the_origin_of_their_parent(stack: Harness) -> None:
-    from core.jobs.context import Children, ChildSpec
-    from core.logs import about
-    from core.services.submit import submit_children
-
-    with about(request_id=REQUEST):
-        parent_id = stack.submit("sleep")
     from core.db.models import Job
+    from core.jobs.context import Children, ChildSpec
+    from core.jobs.spec import JOB_KINDS
+    from core.services.submit import submit, submit_children
+    from core.services.transaction import transaction
+
+    asking = replace(stack.principal, request_id=REQUEST)
+    with transaction(stack.sessions) as session:
+        parent_id = submit(session, asking, JOB_KINDS.get("sleep"), {}).id
 
     with stack.sessions.begin() as session:
         parent = session.get_one(Job, parent_id)

@@ -145,6 +145,11 @@ def share(session: Session) -> None:
     session.execute(text(f"SELECT pg_advisory_xact_lock_shared({_LOCK}), {patience}"))
 
 
+def share_connection(session: Session) -> None:
+    """Keep blobs from being removed until the session's connection ends, through transactions."""
+    session.execute(text(f"SELECT pg_advisory_lock_shared({_LOCK})"))
+
+
 def exclude(session: Session, wait_seconds: float) -> None:
     """Keep references from being written until the transaction ends.
 

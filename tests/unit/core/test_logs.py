@@ -38,6 +38,8 @@ def test_a_record_carries_the_ids_of_what_it_is_about(lines: Callable[[], str]) 
     assert (line["message"], line["request_id"], line["attempt"]) == ("two words", "req_1", 2)
     assert line["level"] == "WARNING"
     assert "job_id" not in line
+    logging.getLogger("any.library").warning("afterwards")
+    assert "request_id" not in only(lines)
 
 
 def test_ids_follow_a_thread_that_takes_the_context(lines: Callable[[], str]) -> None:

@@ -1,0 +1,1 @@
+"""Backup and restore of a whole service: database, blobs, uploads, logs and the keys' secret."""
