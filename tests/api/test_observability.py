@@ -50,7 +50,7 @@ def shown(world: World, api: httpx.Client, anonymous: httpx.Client) -> dict[str,
     gpu = {"uuid": "GPU-1", "name": "H100", "total_bytes": 80, "used_bytes": 7}
     happened = {
         "submitted": "cpu", "wait": "cpu", "ended": "failed", "failure": "timeout",
-        "lost": "lease", "attempt": "", "retry": "", "run": "",
+        "lost": "lease", "attempt": "", "retry": "", "run": "", "delivery": "failed",
     }  # fmt: skip
     with world.sessions.begin() as session:
         for name, detail in happened.items():
