@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.learning.inference import Replicates, bootstrap, interval
+from core.learning.inference import Replicates, bootstrap, interval, rank_bootstrap
 from core.learning.predictions import Predictions
+from core.learning.ranking import RankReplicates
 from core.learning.scores import (
     DECISION_METRICS,
+    RANK_METRICS,
     ClassScores,
     RankingScores,
     confusion,
@@ -27,6 +29,7 @@ class ModelScores:
     """One arm with one classifier; all numbers are means over seeds.
 
     matrix is the confusion matrix, pooled over seeds. by_seed is balanced accuracy seed by seed.
+    intervals are by metric; ECE has none: its percentile bootstrap is biased upwards.
     """
 
     arm: str
@@ -48,6 +51,7 @@ class Analysis:
     missing: tuple[tuple[str, str], ...]
     replicates: Replicates | None
     n_groups: NDArray[np.int64]
+    ranks: RankReplicates | None = None
 
     def index(self, arm: str, classifier: str) -> int | None:
         """Return the place of a model in the replicates; None when it is not complete."""
@@ -68,11 +72,19 @@ def analyse(found: Predictions, *, replicates: int, seed: int) -> Analysis:
     decisions = np.stack([found.decisions(i) for i in complete])
     size = len(found.classes)
     drawn = bootstrap(found.labels, found.groups, decisions, size, replicates, seed)
+    ranks = rank_bootstrap(
+        found.labels,
+        found.groups,
+        found.probabilities[complete],
+        found.folds,
+        replicates,
+        seed,
+    )
     scores = {
-        model: _score(found, complete[place], place, decisions[place], drawn)
+        model: _score(found, complete[place], place, decisions[place], drawn, ranks)
         for place, model in enumerate(models)
     }
-    return Analysis(models, scores, missing, drawn, n_groups)
+    return Analysis(models, scores, missing, drawn, n_groups, ranks)
 
 
 def groups_by_class(found: Predictions) -> NDArray[np.int64]:
@@ -90,6 +102,7 @@ def _score(
     place: int,
     decisions: NDArray[np.int64],
     drawn: Replicates,
+    ranks: RankReplicates,
 ) -> ModelScores:
     size = len(found.classes)
     overall, classes = mean_decision_scores(found.labels, decisions, size)
@@ -102,5 +115,18 @@ def _score(
         ranking=ranking_scores(found.labels, found.probabilities[model], found.folds),
         matrix=sum(matrices[1:], start=matrices[0]),
         by_seed=[decision_scores(matrix)["balanced_accuracy"] for matrix in matrices],
-        intervals={name: interval(drawn.metric(name)[:, place]) for name in DECISION_METRICS},
+        intervals=_intervals(drawn, ranks, place),
     )
+
+
+def _intervals(
+    drawn: Replicates, ranks: RankReplicates, place: int
+) -> dict[str, tuple[float, float]]:
+    import numpy as np
+
+    found = {name: interval(drawn.metric(name)[:, place]) for name in DECISION_METRICS}
+    for name in RANK_METRICS:
+        areas = ranks.macro(name)[:, place]
+        if not np.isnan(areas).any():
+            found[name] = interval(areas)
+    return found

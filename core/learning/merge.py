@@ -8,7 +8,8 @@ from typing import Any
 
 from core.learning.analysis import Analysis, ModelScores
 from core.learning.model_file import library_versions
-from core.learning.scores import ECE_BINS, MIN_POSITIVES
+from core.learning.ranking import MIN_POSITIVES
+from core.learning.scores import ECE_BINS
 from core.learning.verdict import ALPHA, MIN_TEST_GROUPS, Question
 
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from core.learning.ranking import mean_areas
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MIN_POSITIVES = 5
-"""A fold with fewer images of a class says nothing about ranking that class."""
 ECE_BINS = 15
 
 DECISION_METRICS = ("balanced_accuracy", "accuracy", "macro_f1")
+RANK_METRICS = ("macro_auroc", "macro_auprc")
 
 
 def confusion(labels: NDArray[Any], decisions: NDArray[Any], classes: int) -> NDArray[np.int64]:
@@ -121,33 +122,14 @@ def ranking_scores(
     """
     import numpy as np
 
-    rows = []
-    errors = []
-    for chances, tested_in in zip(probabilities, folds, strict=True):
-        for fold in np.unique(tested_in):
-            here = tested_in == fold
-            rows.append(_one_model(labels[here], chances[here]))
-            errors.append(expected_calibration_error(labels[here], chances[here]))
-    stacked = np.stack(rows)
-    counts = (~np.isnan(stacked)).sum(axis=0)
-    sums = np.nansum(stacked, axis=0)
-    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-    return RankingScores(means[0], means[1], float(np.mean(errors)))
-
-
-def _one_model(labels: NDArray[Any], chances: NDArray[Any]) -> NDArray[np.float64]:
-    """Return AUROC and AUPRC (2 x classes) of one model; NaN below five positives."""
-    import numpy as np
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    answer = np.full((2, chances.shape[1]), np.nan)
-    for label in range(chances.shape[1]):
-        positive = labels == label
-        if positive.sum() < MIN_POSITIVES or positive.all():
-            continue
-        answer[0, label] = roc_auc_score(positive, chances[:, label])
-        answer[1, label] = average_precision_score(positive, chances[:, label])
-    return answer
+    everything = np.ones((1, len(labels)))
+    auroc, auprc = mean_areas(labels, probabilities, folds, everything)
+    errors = [
+        expected_calibration_error(labels[tested_in == fold], chances[tested_in == fold])
+        for chances, tested_in in zip(probabilities, folds, strict=True)
+        for fold in np.unique(tested_in)
+    ]
+    return RankingScores(auroc[0], auprc[0], float(np.mean(errors)))
 
 
 def expected_calibration_error(

@@ -207,15 +207,19 @@ def _well_tested_member(
 def _threshold_effect(
     found: Analysis, question: Question, comparisons: Sequence[Comparison]
 ) -> bool:
-    """Tell whether balanced accuracy gained on ``real`` while macro AUROC did not."""
+    """Tell whether balanced accuracy gained on ``real`` while macro AUROC did not.
+
+    A gain is a paired 95 % interval above 0. What no fold can rank is no gain in AUROC.
+    """
+    import numpy as np
+
     gains = {c.comparator: interval(c.replicates)[0] for c in comparisons}
-    if gains.get("real", 0.0) <= 0:
+    if gains.get("real", 0.0) <= 0 or found.ranks is None:
         return False
-    ours, real = (
-        found.scores[(arm, question.classifier)].ranking.macro()["macro_auroc"]
-        for arm in (PRIMARY_ARM, "real")
-    )
-    return ours is not None and real is not None and ours <= real
+    ours, real = (found.index(arm, question.classifier) for arm in (PRIMARY_ARM, "real"))
+    areas = found.ranks.macro("macro_auroc")
+    paired = areas[:, ours] - areas[:, real]
+    return bool(np.isnan(paired).any()) or interval(paired)[0] <= 0
 
 
 def per_class_member(found: Analysis, question: Question) -> list[dict[str, Any]]:
@@ -323,9 +327,14 @@ def _scores(known: ModelScores) -> dict[str, dict[str, Any]]:
         for name, value in known.overall.items()
     }
     ranked = {
-        name: {"value": value, "interval": None} for name, value in known.ranking.macro().items()
+        name: {"value": value, "interval": _ends(known.intervals.get(name))}
+        for name, value in known.ranking.macro().items()
     }
     return decided | ranked
+
+
+def _ends(found: tuple[float, float] | None) -> list[float] | None:
+    return list(found) if found else None
 
 
 def exploratory_member(found: Analysis, question: Question) -> dict[str, Any]:
