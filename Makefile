@@ -4,6 +4,7 @@
 #   make backup [TO=] / make restore FROM=  everything, consistent, also while the service runs
 #   make test / make check                  tests; linters, types, contracts, drift
 #   make chaos [SEED= SIZE=small|full]      the fault campaign, and build/chaos.json
+#   make science                            the judgement on data whose truth is known, in full
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -18,7 +19,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := api core worker migrations
 
-.PHONY: help venv demo test up stop backup restore check format bench chaos corpus images third-party clean
+.PHONY: help venv demo test science up stop backup restore check format bench chaos corpus images third-party clean
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
@@ -39,6 +40,10 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not slow" $(PYTEST_ARGS)
+
+# What the judgement says on simulated data whose truth is known, in full.
+science: $(STAMP)
+	@$(BIN)/python -m pytest tests/unit/learning/test_science.py tests/unit/learning/test_truth.py
 
 up: $(STAMP)
 	@$(BIN)/dermsynth up

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
@@ -10,6 +12,7 @@ from api.deps import ApiRoute, Requires
 from api.schemas import products as schemas
 from core.db.repositories import job_queries
 from core.db.session import sessions
+from core.learning.verdict_schema import json_schema
 from core.services.catalog import catalog
 from core.services.job_view import silence_seconds
 
@@ -27,3 +30,14 @@ def get_catalog(request: Request) -> Response:
     with sessions()() as session:
         workers = job_queries.live_workers(session, silence_seconds())
     return tagged(request, catalog(workers))
+
+
+@router.get(
+    "/verdict-schema",
+    operation_id="catalog_get_verdict_schema",
+    response_model=dict[str, Any],
+    dependencies=[Depends(Requires("jobs:read"))],
+)
+def get_verdict_schema(request: Request) -> Response:
+    """Return the JSON Schema of verdict.json, which every experiment follows."""
+    return tagged(request, json_schema())

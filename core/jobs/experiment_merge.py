@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from core.jobs.context import ChildResult, JobContext
 from core.jobs.experiment_plan import synthetic_of
-from core.jobs.kinds.experiment import classifiers, synthesized
+from core.jobs.kinds.experiment import classifiers, external, synthesized
 from core.jobs.kinds.experiment_shard import load_features
 from core.learning.analysis import analyse
 from core.learning.arms import parse_arms
+from core.learning.caveats import cannot_exclude
 from core.learning.cohort import (
     Cohort,
     usable_real,
     usable_synthetic_records,
     with_usable_parents,
 )
+from core.learning.comparison import Question
+from core.learning.exploratory import EXTERNAL
+from core.learning.external import write_external
 from core.learning.folds import FoldTable, seeds_of, write_folds
 from core.learning.merge import (
     class_tables,
@@ -27,7 +31,8 @@ from core.learning.merge import (
 from core.learning.predictions import merge_parts, read_predictions
 from core.learning.protocol import LegacyTable, file_order, legacy_protocol
 from core.learning.splits import sparse_classes
-from core.learning.verdict import Question, verdict_document
+from core.learning.subgroups import subgroup_member, tested_metadata
+from core.learning.verdict import verdict_document
 from core.manifest import ImageRecord, canonical_json, read_manifest
 from core.plots.report import experiment_report
 
@@ -49,11 +54,6 @@ def merge(
     ]
     shards = [child for child in ctx.children if child.role == "fold"]
     merged, folds = ctx.scratch / "predictions.parquet", ctx.scratch / "folds.parquet"
-    merge_parts([ctx.blob(c.artifacts["part.parquet"].sha256) for c in shards], merged)
-    write_folds(table, members, folds)
-    ctx.progress("bootstrap", 0, 1)
-    predictions = read_predictions(merged, members, table, order)
-    found = analyse(predictions, replicates=params.bootstrap, seed=params.seed)
     question = Question(
         members.classes,
         params.classifier,
@@ -61,6 +61,16 @@ def merge(
         _augmented(ctx, params),
         params.seed,
     )
+    parts = [ctx.blob(c.artifacts["part.parquet"].sha256) for c in shards]
+    elsewhere = external(ctx, params, members, table)
+    if elsewhere is not None:
+        parts += write_external(elsewhere, members, table, ctx.scratch)
+        order.append((EXTERNAL, EXTERNAL))
+    merge_parts(parts, merged, members, question)
+    write_folds(table, members, folds)
+    ctx.progress("bootstrap", 0, 1)
+    predictions = read_predictions(merged, members, table, order)
+    found = analyse(predictions, replicates=params.bootstrap, seed=params.seed)
     legacy = _legacy(ctx, params) if params.legacy_protocol else None
     verdict = verdict_document(
         found,
@@ -71,8 +81,10 @@ def merge(
         legacy=legacy,
         settings=_settings(ctx, params, question, table),
         warnings=_warnings(params, members, table, shards) + _unused(ctx, params, members),
+        subgroups=subgroup_member(predictions, tested_metadata(members, table), question),
+        cannot_exclude=cannot_exclude(members),
     )
-    figures = verdict_figures(found, question, verdict)
+    figures = verdict_figures(found, question, verdict, predictions)
     tables = {
         "Scores by class": class_tables(found, question),
         "Training images over all folds": training_table(c.result for c in shards),

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from core.learning.analysis import Analysis, ModelScores
+from core.learning.comparison import MIN_TEST_GROUPS, PRIMARY_ARM, Question
+from core.learning.inference import RANK_REPLICATES
 from core.learning.model_file import library_versions
+from core.learning.predictions import Predictions
 from core.learning.ranking import MIN_POSITIVES
-from core.learning.scores import ECE_BINS
-from core.learning.verdict import ALPHA, MIN_TEST_GROUPS, Question
+from core.learning.scores import ECE_BINS, calibration_bins
+from core.learning.verdict import ALPHA
 
 
 def told_once(notes: Iterable[str], folds: int) -> list[str]:
@@ -29,6 +32,9 @@ def method_settings(question: Question, **more: Any) -> dict[str, Any]:
         "min_test_groups": MIN_TEST_GROUPS,
         "min_positives_per_fold": MIN_POSITIVES,
         "ece_bins": ECE_BINS,
+        "min_groups_of_a_class_in_a_subgroup": MIN_TEST_GROUPS,
+        "interval_of_ranking_metrics": "the same bootstrap inside each fold's model, at most "
+        f"{RANK_REPLICATES} replicates",
         "interval": "percentile bootstrap over test groups, stratified by class, paired over arms "
         "and seeds; conditional on this dataset and its training sets",
         "p": "2 min(tail) + 1/B",
@@ -91,16 +97,23 @@ def training_table(outcomes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def verdict_figures(
-    found: Analysis, question: Question, verdict: dict[str, Any]
+    found: Analysis, question: Question, verdict: dict[str, Any], predictions: Predictions
 ) -> dict[str, bytes]:
-    """Return PNG bytes by file name: arms, classes, and a confusion matrix for every arm."""
+    """Return PNG bytes by file name: arms, classes, doses, calibration, confusion of every arm."""
     from core.plots.arms import arms_figure, forest_figure
     from core.plots.confusion import confusion_figure
+    from core.plots.curves import calibration_figure, dose_figure
 
     figures = {
         "arms.png": arms_figure(verdict["arms"], question.classifier, 1 / len(question.classes)),
         "per_class.png": forest_figure(verdict["per_class"]),
     }
+    if verdict["exploratory"]["dose_response"]:
+        figures["dose_response.png"] = dose_figure(
+            verdict["exploratory"]["dose_response"], verdict["exploratory"]["knee"]
+        )
+    if curves := _calibration(found, question, predictions):
+        figures["calibration.png"] = calibration_figure(curves)
     for (arm, classifier), known in found.scores.items():
         if classifier == question.classifier:
             title = f"{arm}, {classifier.replace('_', ' ')}, {len(known.by_seed)} seeds pooled"
@@ -108,3 +121,16 @@ def verdict_figures(
                 known.matrix, question.classes, title
             )
     return figures
+
+
+def _calibration(
+    found: Analysis, question: Question, predictions: Predictions
+) -> dict[str, list[tuple[float, float, int]]]:
+    """Return the calibration curves of ``real`` and of the primary arm."""
+    curves = {}
+    for arm in ("real", PRIMARY_ARM):
+        model = (arm, question.classifier)
+        if model in found.scores:
+            chances = predictions.probabilities[predictions.models.index(model)]
+            curves[arm] = calibration_bins(predictions.labels, chances, predictions.folds)
+    return curves

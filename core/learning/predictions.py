@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from core.learning.comparison import Question
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -110,13 +112,28 @@ def _table(
     return pa.Table.from_arrays(columns, schema=_schema(classes))
 
 
-def merge_parts(parts: Sequence[Path], path: Path) -> None:
-    """Concatenate the parts of all folds, in their order, into one file."""
+def merge_parts(parts: Sequence[Path], path: Path, members: Cohort, question: Question) -> None:
+    """Concatenate the parts of all folds, in their order, into one file.
+
+    The column ``group`` and what is asked (``classifier``, ``comparators``: schema metadata) make
+    the file enough to recompute the primary verdict.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    tables = [pq.read_table(part) for part in parts]
-    pq.write_table(pa.concat_tables(tables), path, compression="zstd")
+    from core.manifest import canonical_json
+
+    rows = pa.concat_tables([pq.read_table(part) for part in parts])
+    records = zip(members.records, members.group_of, strict=True)
+    group_of = {record.image_id: group for record, group in records}
+    groups = pa.array([group_of[name] for name in rows["image_id"].to_pylist()], pa.string())
+    asked = {
+        "classifier": question.classifier,
+        "comparators": canonical_json(list(question.comparators)),
+    }
+    rows = rows.append_column("group", groups)
+    rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **asked})
+    pq.write_table(rows, path, compression="zstd")
 
 
 def read_predictions(

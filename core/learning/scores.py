@@ -147,3 +147,30 @@ def expected_calibration_error(
     parts = np.array_split(order, min(bins, len(order)))
     gaps = [len(part) * abs(confidence[part].mean() - correct[part].mean()) for part in parts]
     return float(sum(gaps) / len(order))
+
+
+def calibration_bins(
+    labels: NDArray[Any], probabilities: NDArray[Any], folds: NDArray[Any], bins: int = ECE_BINS
+) -> list[tuple[float, float, int]]:
+    """Return mean probability, share right and images of each equal-mass bin of one arm.
+
+    Bins are made inside each fold's model and joined by their rank over all models. labels:
+    images. probabilities: seeds x images x classes. folds: seeds x images.
+    """
+    import numpy as np
+
+    joined: list[list[tuple[float, float]]] = [[] for _ in range(bins)]
+    for chances, tested_in in zip(probabilities, folds, strict=True):
+        for fold in np.unique(tested_in):
+            here = np.flatnonzero(tested_in == fold)
+            confidence = chances[here].max(axis=1).astype(np.float64)
+            correct = chances[here].argmax(axis=1) == labels[here]
+            order = np.argsort(confidence, kind="stable")
+            for place, part in enumerate(np.array_split(order, bins)):
+                pairs = zip(confidence[part].tolist(), correct[part].tolist(), strict=True)
+                joined[place].extend(pairs)
+    return [
+        (sum(c for c, _ in rows) / len(rows), sum(r for _, r in rows) / len(rows), len(rows))
+        for rows in joined
+        if rows
+    ]

@@ -8,20 +8,21 @@ is finite or null.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.learning.analysis import Analysis, ModelScores
-from core.learning.arms import COMPARATORS, Arm
-from core.learning.inference import (
-    Replicates,
-    holm,
-    interval,
-    p_value,
-    simultaneous_band,
-    smallest_detectable,
-    with_seeds,
+from core.learning.comparison import (
+    METRIC,
+    MIN_TEST_GROUPS,
+    PRIMARY_ARM,
+    Comparison,
+    Question,
+    compare,
+    well_tested,
 )
+from core.learning.exploratory import exploratory_member
+from core.learning.inference import holm, interval, p_value, smallest_detectable
+from core.learning.verdict_schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,82 +30,7 @@ if TYPE_CHECKING:
 
 Verdict = Literal["helps", "no_evidence", "hurts", "not_estimable"]
 
-METRIC = "balanced_accuracy"
-PRIMARY_ARM = "combined"
 ALPHA = 0.05
-MIN_TEST_GROUPS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of the analysis, fixed before any number is known.
-
-    comparators are the arms that ``combined`` has to beat; augmented says that the synthetic images
-    come from the generator ``augment``, which is then no comparator of itself.
-    """
-
-    classes: tuple[str, ...]
-    classifier: str
-    arms: tuple[Arm, ...]
-    augmented: bool
-    seed: int
-
-    @property
-    def comparators(self) -> tuple[str, ...]:
-        return tuple(arm for arm in COMPARATORS if not (self.augmented and arm == "augment"))
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """The primary arm less a comparator: estimate, replicates and what is read off them.
-
-    well_tested are the replicates of the same difference over the classes with MIN_TEST_GROUPS test
-    groups alone; None when there are not two such classes.
-    """
-
-    comparator: str
-    difference: float
-    replicates: NDArray[np.float64]
-    by_seed: NDArray[np.float64]
-    well_tested: NDArray[np.float64] | None
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "comparator": self.comparator,
-            "difference": self.difference,
-            "interval": list(interval(self.replicates)),
-            "p": p_value(self.replicates),
-        }
-
-
-def compare(found: Analysis, question: Question) -> list[Comparison]:
-    """Return the comparisons of the primary arm with each comparator that was run and complete."""
-    drawn = found.replicates
-    ours = found.index(PRIMARY_ARM, question.classifier)
-    if drawn is None or ours is None:
-        return []
-    answer = []
-    large = well_tested(found)
-    for arm in question.comparators:
-        other = found.index(arm, question.classifier)
-        if other is None:
-            continue
-        paired = drawn.balanced_accuracy[:, ours] - drawn.balanced_accuracy[:, other]
-        value = _value(found, PRIMARY_ARM, question) - _value(found, arm, question)
-        recall = drawn.recall[:, ours, large] - drawn.recall[:, other, large]
-        alone = recall.mean(axis=1) if large else None
-        answer.append(Comparison(arm, value, paired.mean(axis=1), paired, alone))
-    return answer
-
-
-def well_tested(found: Analysis) -> list[int]:
-    """Return the classes with MIN_TEST_GROUPS test groups; none when there are not two."""
-    large = [c for c, n in enumerate(found.n_groups.tolist()) if n >= MIN_TEST_GROUPS]
-    return large if len(large) > 1 else []
-
-
-def _value(found: Analysis, arm: str, question: Question) -> float:
-    return found.scores[(arm, question.classifier)].overall[METRIC]
 
 
 def judge(comparisons: Sequence[Comparison], comparators: Sequence[str]) -> tuple[Verdict, str]:
@@ -337,52 +263,6 @@ def _ends(found: tuple[float, float] | None) -> list[float] | None:
     return list(found) if found else None
 
 
-def exploratory_member(found: Analysis, question: Question) -> dict[str, Any]:
-    """Return what carries no verdict: the doses and the spread over seeds.
-
-    dose_response: differences to ``real`` of the ratio arms with a simultaneous (max-|t|) band.
-    with_seeds: intervals of the primary comparisons when seeds are resampled too.
-    """
-    return {
-        "dose_response": _doses(found, question),
-        "with_seeds": [
-            {
-                "comparator": c.comparator,
-                "interval": list(interval(with_seeds(c.by_seed, question.seed))),
-            }
-            for c in compare(found, question)
-        ],
-        "seeds": [
-            {"arm": arm, "classifier": classifier, "balanced_accuracy": known.by_seed}
-            for (arm, classifier), known in found.scores.items()
-        ],
-    }
-
-
-def _doses(found: Analysis, question: Question) -> list[dict[str, Any]]:
-    import numpy as np
-
-    real = found.index("real", question.classifier)
-    doses = [
-        (arm, place)
-        for arm in sorted((a for a in question.arms if a.ratio), key=lambda a: a.ratio or 0.0)
-        if (place := found.index(arm.id, question.classifier)) is not None
-    ]
-    if found.replicates is None or real is None or not doses:
-        return []
-    drawn: Replicates = found.replicates
-    scores = drawn.metric(METRIC)
-    paired = scores[:, [place for _, place in doses]] - scores[:, [real]]
-    base = _value(found, "real", question)
-    values = np.array([_value(found, arm.id, question) - base for arm, _ in doses])
-    return [
-        {"arm": arm.id, "ratio": arm.ratio, "difference": float(value), "band": list(band)}
-        for (arm, _), value, band in zip(
-            doses, values, simultaneous_band(values, paired), strict=True
-        )
-    ]
-
-
 def verdict_document(
     found: Analysis,
     question: Question,
@@ -393,9 +273,12 @@ def verdict_document(
     legacy: dict[str, Any] | None,
     settings: dict[str, Any],
     warnings: Sequence[str],
+    subgroups: Sequence[dict[str, Any]] = (),
+    cannot_exclude: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return verdict.json."""
+    """Return verdict.json; its shape is published by :mod:`core.learning.verdict_schema`."""
     return {
+        "schema_version": SCHEMA_VERSION,
         "design": design,
         "fold_table_sha256": fold_table_sha256,
         "primary": primary_member(found, question),
@@ -405,6 +288,8 @@ def verdict_document(
         "settings": settings,
         "warnings": [*_small_classes(found, question), *warnings],
         "exploratory": exploratory_member(found, question),
+        "subgroups": list(subgroups),
+        "cannot_exclude": list(cannot_exclude),
     }
 
 

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.plots.report_exploratory import exploratory_view
 from core.plots.report_numbers import count, finite, number
 from core.plots.report_pictures import Picture, pictures
 from core.plots.report_tables import (
@@ -35,6 +36,16 @@ if TYPE_CHECKING:
 
 _CONFUSIONS = ("confusion_real", "confusion_combined")
 """Shown side by side; those of other arms stand with the further figures."""
+
+_PLACED = (
+    "contact_sheet",
+    "class_balance",
+    "pca_by_class",
+    "pca_by_source",
+    "dose_response",
+    "calibration",
+)
+"""Pictures that stand in a section of their own."""
 
 _SHOWN_WARNINGS = 3
 """Below the headline; the others stand under Methods."""
@@ -125,6 +136,7 @@ def _common(
         if finite(primary.get("smallest_detectable")) is not None
         else "",
         "per_class": class_table(verdict, dataset),
+        "explored": exploratory_view(verdict),
         "legacy": legacy_table(verdict),
         "legacy_why": LEGACY_WHY,
         "methods": method_statement(verdict, dataset),
@@ -196,7 +208,7 @@ def _projection(projection: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _others(shown: Mapping[str, Picture]) -> list[Picture]:
-    placed = {*_CONFUSIONS, "contact_sheet", "class_balance", "pca_by_class", "pca_by_source"}
+    placed = {*_CONFUSIONS, *_PLACED}
     return [p for name, p in shown.items() if name not in placed]
 
 

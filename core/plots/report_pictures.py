@@ -70,6 +70,10 @@ _CAPTIONS = {
     "contact_sheet": "Synthetic images drawn evenly from the classes that were filled.",
     "pca_by_class": "Projection of the features, coloured by class.",
     "pca_by_source": "The same projection, coloured by source: real against synthetic.",
+    "dose_response": "Difference to real images alone over the dose, with the simultaneous 95 % "
+    "band and the knee.",
+    "calibration": "How often decisions were right over their mean probability, in 15 equal-mass "
+    "bins inside each fold's model.",
     "arms": "Balanced accuracy of each arm with its 95 % interval.",
 }
 

@@ -122,13 +122,19 @@ def _arm_row(arm: Mapping[str, Any], metrics: Sequence[str], axis: Axis, primary
         cells=(
             number(main.get("value")),
             interval_text(main.get("interval")),
-            *(number(_score(arm, m).get("value")) for m in metrics),
+            *(_secondary(arm, m) for m in metrics),
         ),
         bar=axis.bar(main.get("value"), main.get("interval")),
         muted=not valid,
         note="" if valid else f"Not valid: {arm.get('invalid_reason') or 'see the methods'}",
         strong=name == primary,
     )
+
+
+def _secondary(arm: Mapping[str, Any], metric: str) -> str:
+    """Write a score beside the primary one; the one that no threshold moves with its interval."""
+    score = _score(arm, metric)
+    return _with_interval(score) if metric == "macro_auroc" else number(score.get("value"))
 
 
 def comparisons_table(primary: Mapping[str, Any]) -> Table:

@@ -14,6 +14,7 @@ import pytest
 
 from core.db.session import sessions
 from core.errors import OutOfMemory
+from core.learning.verdict_schema import json_schema
 from core.services.browser_sessions import login_token
 from core.services.keys import revoke_key
 from tests.api.world import World, png
@@ -190,6 +191,12 @@ def test_a_key_cannot_give_more_than_it_has(world: World) -> None:
 )
 def test_impossible_keys(api: httpx.Client, body: dict[str, object]) -> None:
     assert api.post("/v1/keys", json=body).status_code == 422
+
+
+def test_the_schema_of_a_verdict_is_served(api: httpx.Client) -> None:
+    answer = api.get("/v1/catalog/verdict-schema")
+    assert answer.status_code == 200
+    assert answer.json() == json_schema()
 
 
 def test_the_catalog_says_who_can(world: World, api: httpx.Client) -> None:

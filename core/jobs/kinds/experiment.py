@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,6 +15,7 @@ from core.jobs.spec import (
     Params,
     Result,
     Seed,
+    UploadId,
     VersionId,
     invalid,
     job_kind,
@@ -22,6 +24,9 @@ from core.pointers import invalid_fields
 from core.synthesis.planning import Balance, Count
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from core.learning.arms import Arm
     from core.learning.cohort import Cohort
     from core.learning.folds import FoldTable
@@ -90,6 +95,14 @@ class ExperimentParams(Params):
     real_is_augmented: bool = Field(
         False, description="Legacy protocol: fill small real classes with copies first."
     )
+    external_upload_id: UploadId | None = Field(
+        None,
+        description="CSV or Parquet of predictions made elsewhere, judged as the arm external: "
+        "image_id, fold, seed, probability_<class>.",
+    )
+    external_fold_table_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="The fold table that they were made on."
+    )
     seed: Seed = 0
 
 
@@ -134,6 +147,11 @@ def check(params: ExperimentParams, inputs: Inputs) -> None:
             f"{params.folds} folds need a class with as many independent groups; the largest "
             f"has {most}",
             code="too_few_groups",
+        )
+    if (params.external_upload_id is None) != (params.external_fold_table_sha256 is None):
+        raise invalid(
+            "/external_fold_table_sha256",
+            "Predictions made elsewhere need external_upload_id and external_fold_table_sha256",
         )
     _check_names(params)
     _check_synthesis(params, inputs)
@@ -238,9 +256,6 @@ def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | 
 
     members = cohort(ctx.manifest(params.dataset_version_id))
     asked = {child.role for child in ctx.children}
-    synthesis = _synthesis_children(params, members)
-    if synthesis and not asked:
-        return Children(phase="synthesis", children=tuple(synthesis), span=(0.0, 0.25))
     table = fold_table(
         members,
         design=params.design,
@@ -248,6 +263,11 @@ def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | 
         repeats=params.repeats,
         seed=params.seed,
     )
+    if not asked:
+        external(ctx, params, members, table)  # refused before anything is computed
+    synthesis = _synthesis_children(params, members)
+    if synthesis and not asked:
+        return Children(phase="synthesis", children=tuple(synthesis), span=(0.0, 0.25))
     if "features" not in asked:
         features = ChildSpec(
             kind="extract_features",
@@ -268,6 +288,18 @@ def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | 
         table=[_row(arm) for arm in verdict["arms"]],
         legacy_protocol=verdict["legacy_protocol"],
     )
+
+
+def external(
+    ctx: JobContext, params: ExperimentParams, members: Cohort, table: FoldTable
+) -> NDArray[np.float32] | None:
+    """Read and check the predictions made elsewhere; None when there are none."""
+    from core.learning.external import check_table, read_external
+
+    if params.external_upload_id is None:
+        return None
+    check_table(table, params.external_fold_table_sha256)
+    return read_external(Path(ctx.inputs.uploads[params.external_upload_id].path), members, table)
 
 
 def _synthesis_params(params: ExperimentParams, seed: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pyarrow.parquet as pq
 import pytest
 
@@ -14,6 +15,8 @@ from core.errors import DermSynthError, InvalidInput, LeakDetected
 from core.features import extract, shards
 from core.jobs.kinds.experiment import ExperimentParams, check
 from core.jobs.spec import JOB_KINDS
+from core.learning.verdict_schema import json_schema
+from scripts import recompute_verdict
 from tests.unit.jobs.inline import InlineOutcome, InlineRunner
 from tests.unit.jobs.learning_stack import install, real_images, statistics
 
@@ -75,9 +78,52 @@ def test_the_whole_experiment(runner: InlineRunner) -> None:
     page = outcome.artifacts["report.html"].read_text()
     assert "data:image/png" in page
     pictures = {name for name in outcome.artifacts if name.endswith(".png")}
-    assert pictures == {"arms.png", "per_class.png", *(f"confusion_{arm}.png" for arm in arms)}
+    assert pictures == {
+        "arms.png",
+        "per_class.png",
+        "dose_response.png",
+        "calibration.png",
+        *(f"confusion_{arm}.png" for arm in arms),
+    }
+    jsonschema.validate(verdict, json_schema())
+    again = recompute_verdict.recompute(str(outcome.artifacts["predictions.parquet"]), 3000)
+    assert again["verdict"] == verdict["primary"]["verdict"]
+    assert set(again["differences"]) == {c["comparator"] for c in verdict["primary"]["comparisons"]}
+    for row in verdict["primary"]["comparisons"]:
+        value, low, high = again["differences"][row["comparator"]]
+        assert value == pytest.approx(row["difference"])
+        assert [low, high] == pytest.approx(row["interval"], abs=0.03)
     assert outcome.experiments[0].id == outcome.result["experiment_id"]
     assert outcome.experiments[0].verdict == verdict
+
+
+def test_predictions_made_elsewhere_are_judged_by_the_same_bootstrap(
+    runner: InlineRunner, tmp_path: Path
+) -> None:
+    version = runner.version(real_images(runner, COUNTS))
+    arms: dict[str, Any] = {"arms": ["real"], "synthesis": None, "legacy_protocol": False}
+    first = run(runner, version, **arms)
+    table = json.loads(first.artifacts["verdict.json"].read_bytes())["fold_table_sha256"]
+    rows = pq.read_table(first.artifacts["folds.parquet"]).to_pylist()
+    lines = ["image_id,seed,fold,probability_mole,probability_scar,probability_wart"]
+    for row in rows:
+        sure = ",".join("0.98" if row["label"] == c else "0.01" for c in ("mole", "scar", "wart"))
+        lines.append(f"{row['image_id']},{row['seed']},{row['fold']},{sure}")
+    path = tmp_path / "elsewhere.csv"
+    path.write_text("\n".join(lines))
+    given = {"external_upload_id": runner.upload(path), "external_fold_table_sha256": table}
+    outcome = run(runner, version, **arms, **given)
+    verdict = outcome.experiments[0].verdict
+    jsonschema.validate(json.loads(json.dumps(verdict)), json_schema())
+    row = next(a for a in verdict["arms"] if a["arm"] == "external")
+    assert row["scores"]["balanced_accuracy"]["value"] == 1.0
+    (compared,) = verdict["exploratory"]["external"]
+    assert compared["comparator"] == "real"
+    assert compared["interval"][0] > 0
+    assert "Predictions made elsewhere" in outcome.artifacts["report.html"].read_text()
+    with pytest.raises(InvalidInput) as caught:
+        run(runner, version, **arms, **given | {"external_fold_table_sha256": "0" * 64})
+    assert caught.value.code == "external_folds"
 
 
 def test_the_same_seed_gives_the_same_verdict(runner: InlineRunner) -> None:
@@ -263,6 +309,11 @@ def test_a_lying_synthetic_image_fails_the_job(runner: InlineRunner) -> None:
         ({"other_classifiers": ["forest"]}, "unknown_classifier", "/other_classifiers/0"),
         ({"classifier_params": {"C": -1}}, "invalid_input", "/classifier_params/C"),
         ({"folds": 20}, "too_few_groups", "/folds"),
+        (
+            {"external_fold_table_sha256": "0" * 64},
+            "invalid_input",
+            "/external_fold_table_sha256",
+        ),
         ({"synthesis": {"generator": "augmnt"}}, "unknown_generator", "/synthesis/generator"),
         ({"synthesis": {"counts": {"boil": 3}}}, "unknown_class", "/synthesis/counts/boil"),
     ],

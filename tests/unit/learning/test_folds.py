@@ -10,6 +10,7 @@ import pytest
 
 from core.errors import InvalidInput, JobFailed
 from core.learning.cohort import cohort
+from core.learning.comparison import Question
 from core.learning.folds import (
     DROPPED,
     TRAIN,
@@ -141,7 +142,8 @@ def test_predictions_return_as_they_were_written(tmp_path: Path) -> None:
         parts.append(tmp_path / f"{seed}-{fold}.parquet")
         block = Block("real", "lr", whole[table.seeds.index(seed)][test])
         assert write_part(parts[-1], members, test, seed, fold, [block]) == len(test)
-    merge_parts(parts, tmp_path / "all.parquet")
+    question = Question(members.classes, "lr", (), augmented=False, seed=0)
+    merge_parts(parts, tmp_path / "all.parquet", members, question)
     models = [("real", "lr"), ("synthetic", "lr")]
     found = read_predictions(tmp_path / "all.parquet", members, table, models)
     assert (found.probabilities[0] == whole).all()

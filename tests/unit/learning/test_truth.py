@@ -13,11 +13,12 @@ from core.errors import LeakDetected
 from core.learning.analysis import Analysis, analyse
 from core.learning.arms import parse_arms
 from core.learning.cohort import Cohort, cohort, usable_synthetic_records
+from core.learning.comparison import Question
 from core.learning.fitting import ClassifierChoice, FoldTask, run_fold
 from core.learning.folds import fold_table
 from core.learning.predictions import merge_parts, read_predictions, write_part
 from core.learning.protocol import LegacyTable, legacy_protocol
-from core.learning.verdict import Question, primary_member
+from core.learning.verdict import primary_member
 from core.manifest import ImageRecord
 from tests.unit.learning.made_up import Vectors, loader, noise, record, sha, synthetic
 
@@ -60,7 +61,8 @@ def experiment(
         outcome = run_fold(task, loader(vectors), lambda done, total: None)
         parts.append(folder / f"{seed}-{fold}.parquet")
         write_part(parts[-1], members, test, seed, fold, outcome.blocks)
-    merge_parts(parts, folder / "all.parquet")
+    question = Question(members.classes, LR.name, tuple(parse_arms(arms)), augmented=False, seed=0)
+    merge_parts(parts, folder / "all.parquet", members, question)
     models = [(arm, LR.name) for arm in arms]
     found = read_predictions(folder / "all.parquet", members, table, models)
     return analyse(found, replicates=1000, seed=0), members

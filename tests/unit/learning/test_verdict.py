@@ -10,17 +10,11 @@ import pytest
 
 from core.learning.analysis import Analysis, ModelScores, analyse
 from core.learning.arms import COMPARATORS, parse_arms
+from core.learning.comparison import MIN_TEST_GROUPS, Comparison, Question, compare
 from core.learning.inference import bootstrap
 from core.learning.predictions import Predictions
 from core.learning.scores import RankingScores, confusion, mean_decision_scores
-from core.learning.verdict import (
-    MIN_TEST_GROUPS,
-    Comparison,
-    Question,
-    compare,
-    judge,
-    verdict_document,
-)
+from core.learning.verdict import judge, verdict_document
 from core.manifest import Modality
 from core.synthesis.procedural import drawings
 

@@ -121,6 +121,36 @@ def verdict(word: str = "helps", names: tuple[str, ...] = NAMES) -> dict[str, An
             for i, name in enumerate(names)
         ],
         "arms": arms,
+        "exploratory": {
+            "dose_response": [
+                {
+                    "arm": f"combined_r{ratio:g}",
+                    "ratio": ratio,
+                    "difference": 0.02 * ratio,
+                    "band": [0.02 * ratio - 0.03, 0.02 * ratio + 0.03],
+                }
+                for ratio in (0.5, 1.0, 2.0)
+            ],
+            "knee": {"ratio": 0.5, "best_ratio": 2.0, "differences_to_best": []},
+            "with_seeds": [{"comparator": r, "interval": [-0.061, 0.083]} for r in REMEDIES],
+            "seeds": [],
+        },
+        "subgroups": [
+            {
+                "attribute": "sex",
+                "level": level,
+                "n_images": 812,
+                "n_groups": 640,
+                "classes": list(names[:2]) if known else [],
+                "combined": 0.7 if known else None,
+                "real": 0.6 if known else None,
+                "difference": 0.1 if known else None,
+                "interval": [0.04, 0.16] if known else None,
+                "reason": None if known else "fewer than two classes have 20 test groups here",
+            }
+            for level, known in (("female", True), ("male", False))
+        ],
+        "cannot_exclude": ["All 120 images with dx_type “follow_up” are of one class."],
         "legacy_protocol": {
             "valid": False,
             "note": "not a valid estimate",

@@ -212,6 +212,25 @@ def test_forty_long_classes_fit_in() -> None:
     assert all(name in text for name in names)
 
 
+def test_doses_seeds_subgroups_and_limits_are_told() -> None:
+    text = " ".join(Page(whole()).text.split())
+    assert "Knee: 0.5 synthetic images per real image" in text
+    assert "the best one (2.0)" in text
+    assert text.count("−0.061 to +0.083") == len(samples.REMEDIES)
+    assert "female 812 640 2 +0.100 +0.040 to +0.160" in text
+    assert "male fewer than two classes have 20 test groups here 812 640 0 – –" in text
+    assert "All 120 images with dx_type “follow_up” are of one class." in text
+
+
+def test_a_knee_at_none_says_so() -> None:
+    verdict = samples.verdict()
+    verdict["exploratory"]["knee"]["ratio"] = 0.0
+    text = Page(whole(verdict=verdict)).text
+    assert "No dose can be told from none" in text
+    verdict["exploratory"]["knee"] = None
+    assert "Knee:" not in Page(whole(verdict=verdict)).text
+
+
 def test_threshold_effect_is_a_warning() -> None:
     verdict = samples.verdict()
     verdict["primary"]["threshold_effect_possible"] = True

@@ -1,0 +1,145 @@
+"""The parts of a report that carry no verdict: seeds, doses and subgroups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from core.plots.report_numbers import (
+    axis_over,
+    bounds,
+    count,
+    finite,
+    interval_text,
+    number,
+    signed,
+)
+from core.plots.report_tables import Row, Table
+from core.plots.report_wording import arm_name
+
+_ATTRIBUTES = {
+    "fitzpatrick": "Fitzpatrick skin type",
+    "sex": "Sex",
+    "age": "Age in years",
+    "localization": "Site on the body",
+    "dx_type": "How the diagnosis was made",
+}
+
+
+def exploratory_view(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the template lays out; every part may be missing."""
+    explored = verdict.get("exploratory")
+    explored = explored if isinstance(explored, Mapping) else {}
+    return {
+        "seeds": _seeds_table(verdict, explored),
+        "doses": _doses_table(explored),
+        "knee": _knee_sentence(explored.get("knee")),
+        "external": _external_table(explored),
+        "subgroups": _subgroup_tables(_maps(verdict.get("subgroups"))),
+        "cannot_exclude": [str(text) for text in verdict.get("cannot_exclude") or ()],
+    }
+
+
+def _seeds_table(verdict: Mapping[str, Any], explored: Mapping[str, Any]) -> Table:
+    """Return each comparison with both intervals: over test groups, and over seeds too."""
+    compared = {
+        c.get("comparator"): c for c in _maps((verdict.get("primary") or {}).get("comparisons"))
+    }
+    rows = tuple(
+        Row(
+            name=arm_name(str(found.get("comparator", ""))),
+            code=str(found.get("comparator", "")),
+            cells=(
+                interval_text(
+                    compared.get(found.get("comparator"), {}).get("interval"), with_sign=True
+                ),
+                interval_text(found.get("interval"), with_sign=True),
+            ),
+        )
+        for found in _maps(explored.get("with_seeds"))
+    )
+    return Table("", ("Over test groups", "Over test groups and seeds"), rows)
+
+
+def _doses_table(explored: Mapping[str, Any]) -> Table:
+    doses = _maps(explored.get("dose_response"))
+    rows = [(number(d.get("ratio"), 1), (), d.get("difference"), d.get("band"), "") for d in doses]
+    return _differences("", ("Difference to real", "Simultaneous 95 % band"), rows)
+
+
+def _knee_sentence(knee: Any) -> str:
+    if not isinstance(knee, Mapping) or finite(knee.get("ratio")) is None:
+        return ""
+    ratio, best = float(knee["ratio"]), knee.get("best_ratio")
+    if ratio == 0:
+        return "No dose can be told from none: the band of real images alone reaches the best dose."
+    return (
+        f"Knee: {number(ratio, 1)} synthetic images per real image of a weak class. It is the "
+        f"smallest dose whose difference to the best one ({number(best, 1)}) has a simultaneous "
+        "band that includes zero; more images are not shown to add anything."
+    )
+
+
+def _external_table(explored: Mapping[str, Any]) -> Table:
+    rows = [
+        (arm_name(str(c.get("comparator", ""))), (), c.get("difference"), c.get("interval"), "")
+        for c in _maps(explored.get("external"))
+    ]
+    return _differences("", ("Difference", "95 % interval"), rows)
+
+
+def _subgroup_tables(rows: list[Mapping[str, Any]]) -> list[Table]:
+    by_attribute: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_attribute.setdefault(str(row.get("attribute", "")), []).append(row)
+    return [
+        _differences(
+            _ATTRIBUTES.get(attribute, attribute),
+            ("Images", "Test groups", "Classes", "Difference", "95 % interval"),
+            [
+                (
+                    str(row.get("level", "")),
+                    (
+                        count(row.get("n_images")),
+                        count(row.get("n_groups")),
+                        count(len(row.get("classes") or ())),
+                    ),
+                    row.get("difference"),
+                    row.get("interval"),
+                    str(row.get("reason") or ""),
+                )
+                for row in own
+            ],
+        )
+        for attribute, own in by_attribute.items()
+    ]
+
+
+def _differences(
+    title: str,
+    columns: tuple[str, ...],
+    rows: Iterable[tuple[str, tuple[str, ...], Any, Any, str]],
+) -> Table:
+    """Return a table of differences with bars: name, first cells, estimate, interval, note."""
+    known = list(rows)
+    ends = [end for row in known for end in (bounds(row[3]) or ())]
+    axis = axis_over([*ends, *(v for row in known if (v := finite(row[2])) is not None)], 0.0)
+    return Table(
+        title,
+        columns,
+        tuple(
+            Row(
+                name=name,
+                cells=(*first, signed(value), interval_text(interval, with_sign=True)),
+                bar=axis.bar(value, interval),
+                muted=finite(value) is None,
+                note=note,
+            )
+            for name, first, value, interval, note in known
+        ),
+        axis,
+    )
+
+
+def _maps(value: Any) -> list[Mapping[str, Any]]:
+    return [r for r in value or () if isinstance(r, Mapping)]
