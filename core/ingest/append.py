@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
 from core.errors import InvalidInput
+from core.ingest.alignment import AlignThreshold
 from core.ingest.duplicates import (
     NearPair,
     NearThreshold,
@@ -18,8 +20,10 @@ from core.ingest.duplicates import (
 from core.ingest.fingerprints import Fingerprint, Thumbnail, fingerprint
 from core.ingest.groups import connect, group_id, metadata_keys
 from core.ingest.intake import Intake
+from core.ingest.keypoints import keypoints
 from core.ingest.overview import advice, describe
 from core.ingest.rejects import Reject
+from core.ingest.thorough import records_of, thorough_pairs
 from core.learning.splits import assign_splits
 from core.manifest import ImageRecord, Split
 from core.synthesis.contract import Pixels
@@ -34,6 +38,7 @@ def append(
     load: Load,
     *,
     near: NearThreshold | None = None,
+    aligned: AlignThreshold | None = None,
     group_column: str | None = None,
     seed: int = 0,
     threads: int = 1,
@@ -44,11 +49,15 @@ def append(
     another label). Groups are merged: members of a merged group carry the ids of all its parts,
     sorted, so that what was derived from any of them still points at it. Existing images keep
     their split, new ones take that of their group; a new image that ties groups of two splits is
-    rejected ``bridges_splits``. InvalidInput ``no_images`` when nothing new is left.
+    rejected ``bridges_splits``. Near-duplicates are searched as the archive's own were.
+    InvalidInput ``no_images`` when nothing new is left.
     """
     near = near or NearThreshold()
     fresh, prints, rejects = _new_only(records, intake)
-    pairs = _cross_pairs(records, prints, load, near, threads)
+    if intake.info.get("near_search") == "thorough":
+        pairs = _thorough_cross_pairs(records, prints, load, near, aligned, threads)
+    else:
+        pairs = _cross_pairs(records, prints, load, near, threads)
     fresh, bridging, joined = _regrouped(list(records), fresh, pairs, seed)
     rejects += bridging
     if not fresh:
@@ -125,6 +134,34 @@ def _cross_pairs(
             if value >= near.correlation:
                 found[old, new] = max(float(value), found.get((old, new), -1.0))
     return [NearPair(a, b, round(value, 4)) for (a, b), value in sorted(found.items())]
+
+
+def _thorough_cross_pairs(
+    records: Sequence[ImageRecord],
+    prints: Sequence[Fingerprint],
+    load: Load,
+    near: NearThreshold,
+    aligned: AlignThreshold | None,
+    threads: int,
+) -> list[NearPair]:
+    """Return the same by the thorough search; every existing image is decoded once more."""
+
+    def again(record: ImageRecord) -> Fingerprint:
+        pixels = load(record.sha256)
+        return replace(fingerprint(pixels), keypoints=keypoints(pixels))
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        together = [*pool.map(again, records), *prints]
+    old = len(records)
+    pairs = thorough_pairs(
+        together,
+        records_of(together),
+        near,
+        aligned,
+        wanted=lambda first, second: first < old <= second,
+        threads=threads,
+    )
+    return [NearPair(p.first, p.second - old, p.correlation) for p in pairs]
 
 
 def _regrouped(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,14 @@ Thumbnail = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """``bits`` are the signs of the cosine coefficients, thumbnail is SIDE x SIDE grey."""
+    """``bits`` are the signs of the cosine coefficients, thumbnail is SIDE x SIDE grey.
+
+    keypoints is the record of :mod:`core.ingest.keypoints`, for the thorough search only.
+    """
 
     bits: int
     thumbnail: Thumbnail
+    keypoints: Any = None
 
     @property
     def text(self) -> str:

@@ -17,6 +17,7 @@ from core.ingest.decoder import DecoderLimits, Frame, Work, rejected
 from core.ingest.decoding import Decoders, Task, refused
 from core.ingest.fingerprints import SIDE, Fingerprint, fingerprint
 from core.ingest.images import StoredImage, pillow_limits, prepare
+from core.ingest.keypoints import RECORD, keypoints, read_record
 from core.ingest.rejects import Rejected
 from core.manifest import Modality
 
@@ -64,11 +65,15 @@ class ForeignImages:
         max_pixels: int,
         limits: DecoderLimits,
         tick: Callable[[], None] = lambda: None,
+        *,
+        with_keypoints: bool = False,
     ) -> None:
         import cv2  # noqa: F401 - once, before processes are forked
 
         self._stack = ExitStack()
-        self._decoders = Decoders(partial(_begin, max_pixels), processes, limits, tick)
+        self._with_keypoints = with_keypoints
+        begin = partial(_begin, max_pixels, with_keypoints)
+        self._decoders = Decoders(begin, processes, limits, tick)
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self._decoders)
@@ -81,7 +86,7 @@ class ForeignImages:
         """Yield name, bytes as sent (none when there were none), and the image or the reason."""
         for task, outcome in self._decoders.run(_tasks(files, lambda _: (b"", False))):
             if isinstance(outcome, Frame):
-                yield task.name, task.body, _image(task.body, outcome)
+                yield task.name, task.body, _image(task.body, outcome, self._with_keypoints)
             else:
                 yield task.name, task.body, outcome
 
@@ -110,22 +115,24 @@ def _tasks(files: Iterable[File], told: Callable[[str], tuple[bytes, bool]]) -> 
             yield Task(name, head, data, alone)
 
 
-def _image(sent: bytes, answer: Frame) -> ForeignImage | Rejected:
+def _image(sent: bytes, answer: Frame, with_keypoints: bool) -> ForeignImage | Rejected:
     """Read a decoder's answer; it has met hostile bytes, so nothing in it is taken on trust."""
     thumbnail = np.frombuffer(answer.body[:_THUMBNAIL_BYTES], np.uint8)
+    end = _THUMBNAIL_BYTES + (RECORD.itemsize if with_keypoints else 0)
     try:
         facts = Facts.model_validate_json(answer.head)
         square = thumbnail.reshape(SIDE, SIDE)
+        points = read_record(answer.body[_THUMBNAIL_BYTES:end]) if with_keypoints else None
     except (ValidationError, ValueError):
         return rejected("failed", "The decoder's answer makes no sense")
-    data = sent if facts.unchanged else answer.body[_THUMBNAIL_BYTES:]
-    return ForeignImage(data, facts, Fingerprint(facts.bits, square))
+    data = sent if facts.unchanged else answer.body[end:]
+    return ForeignImage(data, facts, Fingerprint(facts.bits, square, points))
 
 
 # In the decoder
 
 
-def _begin(max_pixels: int) -> Work:
+def _begin(max_pixels: int, with_keypoints: bool) -> Work:
     """Return what a decoder does with a file: an image when nothing is told of it, else a mask."""
     import cv2
 
@@ -135,7 +142,7 @@ def _begin(max_pixels: int) -> Work:
     def work(frame: Frame) -> Frame:
         try:
             if not frame.head:
-                return _look(frame, max_pixels)
+                return _look(frame, max_pixels, with_keypoints)
             width, height = json.loads(frame.head)
             return Frame(b"a", b"", prepare_mask(frame.body, width, height, max_pixels))
         except Rejected as reason:
@@ -144,7 +151,7 @@ def _begin(max_pixels: int) -> Work:
     return work
 
 
-def _look(frame: Frame, max_pixels: int) -> Frame:
+def _look(frame: Frame, max_pixels: int, with_keypoints: bool) -> Frame:
     """Look at an image; its size is in its header, so a large one is told undecoded."""
     alone = frame.kind == b"s" or max_pixels <= _LARGE_PIXELS
     try:
@@ -153,10 +160,11 @@ def _look(frame: Frame, max_pixels: int) -> Frame:
         if alone or reason.code != "too_many_pixels":
             raise
         return Frame(b"w", b"")
-    return _answer(image, unchanged=image.data == frame.body)
+    points = keypoints(image.pixels).tobytes() if with_keypoints else b""
+    return _answer(image, points, unchanged=image.data == frame.body)
 
 
-def _answer(image: StoredImage, *, unchanged: bool) -> Frame:
+def _answer(image: StoredImage, points: bytes, *, unchanged: bool) -> Frame:
     mark = fingerprint(image.pixels)
     facts = {
         "unchanged": unchanged,
@@ -169,5 +177,5 @@ def _answer(image: StoredImage, *, unchanged: bool) -> Frame:
         "done": image.done,
         "patient_key": image.patient_key,
     }
-    body = mark.thumbnail.tobytes() + (b"" if unchanged else image.data)
+    body = mark.thumbnail.tobytes() + points + (b"" if unchanged else image.data)
     return Frame(b"a", json.dumps(facts).encode(), body)

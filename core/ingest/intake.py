@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core.errors import InvalidInput
 from core.ids import new_id
+from core.ingest.alignment import AlignThreshold
 from core.ingest.archive import Archive, ArchiveLimits, open_archive
 from core.ingest.decoder import DecoderLimits
 from core.ingest.duplicates import NearPair, NearThreshold, near_pairs
@@ -21,17 +22,23 @@ from core.ingest.reading import ImageRead, read_images
 from core.ingest.rejects import Reject
 from core.ingest.synthetic_rows import without_synthetic
 from core.ingest.tables import parse_table
+from core.ingest.thorough import AUTO_IMAGES, check_size, records_of, thorough_pairs
 from core.learning.splits import assign_splits
 from core.manifest import ImageRecord
 
 Progress = Callable[[str, int, int], None]
+Search = Literal["fast", "thorough"]
 _LISTED = 20
 """Rejects and pairs shown in errors and warnings; all of them are in the rejects file."""
 
 
 @dataclass(frozen=True, slots=True)
 class IntakeOptions:
-    """How an archive is read; ``layout`` auto looks at names and table headers."""
+    """How an archive is read; ``layout`` auto looks at names and table headers.
+
+    near_duplicates auto is thorough up to AUTO_IMAGES images, ``existing`` ones of the version that
+    the archive is added to included.
+    """
 
     layout: str = "auto"
     label_column: str | None = None
@@ -41,6 +48,18 @@ class IntakeOptions:
     max_pixels: int = MAX_PIXELS
     decoder: DecoderLimits = field(default_factory=DecoderLimits)
     near: NearThreshold = field(default_factory=NearThreshold)
+    aligned: AlignThreshold = field(default_factory=AlignThreshold)
+    near_duplicates: Literal["auto", "fast", "thorough"] = "fast"
+    existing: int = 0
+
+    def search(self, images: int) -> Search:
+        """Return how near-duplicates are searched among so many new images."""
+        total = images + self.existing
+        if self.near_duplicates == "thorough":
+            check_size(total)
+        if self.near_duplicates != "auto":
+            return self.near_duplicates
+        return "thorough" if total <= AUTO_IMAGES else "fast"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +98,15 @@ def ingest(
     rejects = [*opened.listing.rejects, *assignment.rejects]
     warnings = [*assignment.warnings, *_unused_tables(opened, assignment)]
     progress("scan", 1, 1)
+    search = options.search(len(assignment.items))
     images, unread = read_images(
-        opened, assignment.items, put, lambda n, of: progress("images", n, of), threads, options
+        opened,
+        assignment.items,
+        put,
+        lambda n, of: progress("images", n, of),
+        threads,
+        options,
+        with_keypoints=search == "thorough",
     )
     rejects += unread
     masks = sum(len(image.provenance.get("annotations", ())) for image in images)
@@ -88,12 +114,8 @@ def ingest(
     rejects += repeated
     if not images:
         raise _no_images(rejects)
-    pairs = near_pairs(
-        [image.print for image in images],
-        options.near,
-        threads=threads,
-        progress=lambda n, of: progress("duplicates", n, of),
-    )
+    prints = [image.print for image in images]
+    pairs = _near_pairs(prints, search, options, progress, threads)
     records = _records(images, ties, pairs, options.seed)
     same_pixels = len(records) - len({record.pixel_sha256 for record in records})
     info = describe(records, pairs, options.near, options.group_column) | {
@@ -101,16 +123,50 @@ def ingest(
         "rejected_count": len(rejects),
         "annotation_files": masks,
         "duplicates": {"exact": len(repeated) + same_pixels, "near": len(pairs)},
+        "near_search": search,
     }
+    if search == "thorough":
+        info["aligned_threshold"] = options.aligned.as_dict()
+    else:
+        warnings += _search_advice(options)
     warnings += advice(records, pairs, options.group_column)
     return Intake(
         tuple(records),
         tuple(rejects),
         tuple(warnings),
         info,
-        tuple(i.print for i in images),
+        tuple(prints),
         tuple(pairs),
     )
+
+
+def _near_pairs(
+    prints: Sequence[Fingerprint],
+    search: Search,
+    options: IntakeOptions,
+    progress: Progress,
+    threads: int,
+) -> list[NearPair]:
+    def told(done: int, of: int) -> None:
+        progress("duplicates", done, of)
+
+    if search == "fast":
+        return near_pairs(prints, options.near, threads=threads, progress=told)
+    images = records_of(prints)
+    return thorough_pairs(
+        prints, images, options.near, options.aligned, threads=threads, progress=told
+    )
+
+
+def _search_advice(options: IntakeOptions) -> list[str]:
+    """Say what a fast search that nobody asked for cannot find."""
+    if options.near_duplicates != "auto":
+        return []
+    return [
+        f"near_duplicates_fast: more than {AUTO_IMAGES} images are searched fast by default: crops "
+        "and free turns of an image may stand in another group; import with near_duplicates: "
+        "thorough to find them"
+    ]
 
 
 def _assign(opened: Archive, options: IntakeOptions) -> tuple[str, Assignment]:

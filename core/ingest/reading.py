@@ -52,11 +52,13 @@ def read_images(
     progress: Callable[[int, int], None],
     processes: int,
     limits: ReadingLimits,
+    *,
+    with_keypoints: bool = False,
 ) -> tuple[list[ImageRead], list[Reject]]:
     """Read all items and then their annotations; return images in the order of items, and rejects.
 
     progress is called for every image, and now and then while one is waited for; what it raises
-    ends the reading.
+    ends the reading. with_keypoints: for the thorough search for near-duplicates.
     """
     by_name = {item.name: item for item in items}
     taken: dict[str, ImageRead] = {}
@@ -66,7 +68,14 @@ def read_images(
     def tick() -> None:
         progress(done, len(items))
 
-    with ForeignImages(processes, limits.max_pixels, limits.decoder, tick) as foreign:
+    decoding = ForeignImages(
+        processes,
+        limits.max_pixels,
+        limits.decoder,
+        tick,
+        with_keypoints=with_keypoints,
+    )
+    with decoding as foreign:
         for name, sent, image in foreign.images(archive.read(frozenset(by_name))):
             done += 1
             progress(done, len(items))

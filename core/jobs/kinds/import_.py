@@ -64,6 +64,11 @@ class ImportParams(Params):
     append_to: VersionId | None = Field(
         None, description="Version of real images to add to; its dataset gets a new version."
     )
+    near_duplicates: Literal["auto", "fast", "thorough"] = Field(
+        "auto",
+        description="fast finds flips, quarter turns, other sizes and compression; thorough also "
+        "crops and free turns, at about 15 ms an image; auto: thorough up to 5,000 images.",
+    )
     seed: Seed = 0
 
 
@@ -120,6 +125,7 @@ def import_(ctx: JobContext, params: ImportParams) -> ImportResult:
             intake,
             lambda sha256: decode(ctx.blob(sha256)),
             near=options.near,
+            aligned=options.aligned,
             group_column=params.group_column,
             seed=params.seed,
             threads=ctx.threads,
@@ -159,6 +165,8 @@ def _options(ctx: JobContext, params: ImportParams) -> IntakeOptions:
         layout=params.layout,
         label_column=params.label_column,
         group_column=params.group_column,
+        near_duplicates=params.near_duplicates,
+        existing=_existing(ctx, params),
         seed=params.seed,
         limits=ArchiveLimits(
             files=ctx.limits.archive_files,
@@ -168,6 +176,10 @@ def _options(ctx: JobContext, params: ImportParams) -> IntakeOptions:
         max_pixels=ctx.limits.image_pixels,
         decoder=ctx.limits.decoder,
     )
+
+
+def _existing(ctx: JobContext, params: ImportParams) -> int:
+    return ctx.inputs.versions[params.append_to].image_count if params.append_to else 0
 
 
 def _licence(licences: Iterable[str]) -> str:
