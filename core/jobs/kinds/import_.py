@@ -65,7 +65,7 @@ class ImportParams(Params):
         None, description="Version of real images to add to; its dataset gets a new version."
     )
     near_duplicates: Literal["auto", "fast", "thorough"] = Field(
-        "auto",
+        "fast",
         description="fast finds flips, quarter turns, other sizes and compression; thorough also "
         "crops and free turns, at about 15 ms an image; auto: thorough up to 5,000 images.",
     )
