@@ -115,7 +115,7 @@ def _texture_correlation(
     import cv2
 
     size = (first.shape[1], first.shape[0])
-    laid = cv2.warpAffine(second.astype(np.float32), transform, size)
+    laid = np.asarray(cv2.warpAffine(second.astype(np.float32), transform, size), np.float32)
     covered = cv2.warpAffine(np.ones(second.shape, np.float32), transform, size) > 1 - 1e-3
     kernel = np.ones((2 * _EDGE + 1, 2 * _EDGE + 1), np.uint8)
     inside = cv2.erode(covered.astype(np.uint8), kernel) > 0
@@ -133,6 +133,6 @@ def _texture(image: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray
     """Return the image without its coarse shading and without its grain."""
     import cv2
 
-    shading = cv2.GaussianBlur(image * weight, (0, 0), _COARSE)
-    shading /= np.maximum(cv2.GaussianBlur(weight, (0, 0), _COARSE), 1e-3)
+    around = np.maximum(cv2.GaussianBlur(weight, (0, 0), _COARSE), 1e-3)
+    shading = cv2.GaussianBlur(image * weight, (0, 0), _COARSE) / around
     return np.asarray(cv2.GaussianBlur(image, (0, 0), _FINE) - shading, dtype=np.float32)

@@ -108,7 +108,7 @@ def _working_size(pixels: Pixels) -> NDArray[np.uint8]:
 def _sift() -> Any:
     import cv2
 
-    return cv2.SIFT_create(
+    return cv2.SIFT.create(
         nfeatures=MOST,
         contrastThreshold=_CONTRAST,
         edgeThreshold=_EDGE,
