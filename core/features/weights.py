@@ -13,7 +13,13 @@ from core.storage.blobs import sha256_of
 
 
 def find_weights(
-    name: str, folders: Iterable[Path], sha256: str, *, owner: str, fix: str
+    name: str,
+    folders: Iterable[Path],
+    sha256: str,
+    *,
+    owner: str,
+    fix: str,
+    thing: str = "Backbone",
 ) -> Weights:
     """Return the first file ``name`` with this sha256.
 
@@ -32,9 +38,9 @@ def find_weights(
         if digest == sha256:
             return Weights(path, digest)
         refused.append(f"{path} has sha256 {digest[:16]}…, expected {sha256[:16]}…")
-    detail = f"Backbone {owner!r} needs {name}, which is in none of {', '.join(looked)}."
+    detail = f"{thing} {owner!r} needs {name}, which is in none of {', '.join(looked)}."
     if refused:
-        detail = f"Backbone {owner!r} needs {name}: {'; '.join(refused)}."
+        detail = f"{thing} {owner!r} needs {name}: {'; '.join(refused)}."
     raise WeightsMissing(detail, fix=fix)
 
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from core.plots.report_exploratory import exploratory_view
 from core.plots.report_numbers import count, finite, number
 from core.plots.report_pictures import Picture, pictures
+from core.plots.report_quality import quality_tables
 from core.plots.report_tables import (
     arms_tables,
     class_table,
     comparisons_table,
     legacy_table,
-    quality_table,
     verdict_name,
 )
 from core.plots.report_wording import (
@@ -106,7 +106,7 @@ def pipeline_report(
     }
     more = {
         "synthesis": made,
-        "quality": quality_table(quality),
+        "quality": quality_tables(quality),
         "projection": _projection(projection),
         "appendix": [_appendix(title, content) for title, content in (recipe | provenance).items()],
     }

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from core.plots.report_numbers import (
-    NOTHING,
     Axis,
     Bar,
     axis_over,
@@ -54,25 +53,6 @@ class Table:
     rows: tuple[Row, ...]
     axis: Axis | None = None
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A quality number with what it may not be read without."""
-
-    value: str
-    details: tuple[str, ...] = ()
-    muted: bool = False
-    mark: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class QualityTable:
-    """Metrics across, classes down; ``marks`` explain why cells are grey."""
-
-    metrics: tuple[str, ...] = ()
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...] = ()
-    marks: tuple[tuple[str, str], ...] = field(default=())
 
 
 def arms_tables(verdict: Mapping[str, Any], chance: float | None) -> list[Table]:
@@ -259,63 +239,6 @@ def _with_interval(score: Mapping[str, Any]) -> str:
         if bounds(score.get("interval")) is None
         else (f"{value} ({interval_text(score.get('interval'))})")
     )
-
-
-def quality_table(rows: Iterable[Mapping[str, Any]]) -> QualityTable:
-    """Return quality.json with metrics across and scopes down, overall first."""
-    known = [r for r in rows if isinstance(r, Mapping)]
-    metrics = list(dict.fromkeys(str(r.get("metric", "")) for r in known))
-    metrics.sort(key=lambda m: (not m.startswith(("fd", "fid")), not m.startswith("kid"), m))
-    marks: dict[str, str] = {}
-    grid: dict[tuple[bool, str], dict[str, Cell]] = {}
-    for row in known:
-        label = row.get("class")
-        key = (label is not None, "All classes" if label is None else str(label))
-        grid.setdefault(key, {})[str(row.get("metric", ""))] = _quality_cell(row, marks)
-    empty = Cell(NOTHING)
-    lines = tuple(
-        (name, tuple(cells.get(m, empty) for m in metrics))
-        for (_, name), cells in sorted(grid.items(), key=lambda item: item[0][0])
-    )
-    titles = tuple(quality_name(m) for m in metrics)
-    return QualityTable(titles, lines, tuple((mark, why) for why, mark in marks.items()))
-
-
-def _quality_cell(row: Mapping[str, Any], marks: dict[str, str]) -> Cell:
-    value, floor = finite(row.get("value")), _floor(row.get("floor"))
-    estimable = row.get("estimable") is not False and value is not None
-    digits = 4 if str(row.get("metric", "")).startswith("kid") else 3
-    details = [f"n = {count(row.get('n'))}"] if finite(row.get("n")) is not None else []
-    if bounds(row.get("interval")) is not None:
-        low, high = row["interval"]
-        details.append(f"{number(low, digits)} to {number(high, digits)}")
-    if floor is not None:
-        details.append(f"floor {number(floor, digits)}")
-        if value is not None and floor > 0 and str(row.get("metric")).startswith(("fd", "fid")):
-            details.append(f"{number(value / floor, 1)}× floor")
-    mark = ""
-    reason = str(row.get("reason") or ("" if estimable else "not estimable"))
-    if reason:
-        mark = marks.setdefault(reason, str(len(marks) + 1))
-    return Cell(number(value, digits), tuple(details), not estimable, mark)
-
-
-def _floor(floor: Any) -> float | None:
-    if isinstance(floor, Mapping):
-        floor = floor.get("value", floor.get("median", floor.get("mean")))
-    return finite(floor)
-
-
-def quality_name(metric: str) -> str:
-    """Return a metric as it may be called: FID only for the metric of that name."""
-    if metric.startswith("fd_"):
-        return f"Fréchet distance ({metric.removeprefix('fd_')})"
-    if metric.startswith("kid_"):
-        return f"KID ({metric.removeprefix('kid_')})"
-    names = {"fd": "Fréchet distance", "fid": "FID", "kid": "KID"}
-    if metric in names:
-        return names[metric]
-    return metric.replace("ssim", "SSIM").replace("ms_SSIM", "MS-SSIM").replace("_", " ")
 
 
 def _spread(rows: Iterable[Mapping[str, Any]]) -> list[float]:

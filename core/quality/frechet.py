@@ -1,4 +1,4 @@
-"""Frechet distance of two sets of features, and the floor that real images have among themselves.
+"""Frechet distance of two sets of features, at their n and extrapolated to endless images.
 
 |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), Heusel et al. 2017; Dowson and Landau 1982.
 Means and covariances (divisor n - 1) are in float64.
@@ -6,14 +6,14 @@ Means and covariances (divisor n - 1) are in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.floating]
-Index = NDArray[np.intp]
+POINTS = 5
+"""Sizes through which the line of frechet_infinity is laid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,77 +70,23 @@ def _nuclear_norm(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(svdvals(a @ b.T).sum())
 
 
-@dataclass(frozen=True, slots=True)
-class Floor:
-    """Real against real at m images a side: mean and 95 % range over the splits.
+def frechet_infinity(first: Matrix, second: Matrix, rng: np.random.Generator) -> float:
+    """Return the distance that n without end would give, Chong and Forsyth 2020.
 
-    synthetic is the mean distance of real to synthetic images at the same m and the same splits,
-    ratio that mean over the floor.
+    The distance is biased by about c / n. It is computed at POINTS sizes, equally spaced in 1 / n
+    from all images (the smaller side's n) to a quarter, of nested random subsets of both sides; the
+    value is the intercept of the straight line through them. ValueError when n is below
+    4 (dimension + 1).
     """
-
-    m: int
-    splits: int
-    value: float
-    low: float
-    high: float
-    synthetic: float
-    ratio: float | None
-
-
-def frechet_floor(
-    real: Matrix,
-    synthetic: Matrix,
-    sample: Callable[[np.random.Generator], tuple[Index, Index, Index]],
-    rng: np.random.Generator,
-    *,
-    splits: int = 20,
-) -> Floor:
-    """Return the floor over ``splits`` random splits.
-
-    ``sample(rng)`` draws rows: two sides of real images that share no group, and as many synthetic
-    ones.
-    """
-    among: list[float] = []
-    across: list[float] = []
-    sizes: list[int] = []
-    for _ in range(splits):
-        one, other, made = sample(rng)
-        among.append(frechet_distance(real[one], real[other]).value)
-        across.append(frechet_distance(real[one], synthetic[made]).value)
-        sizes.append(len(one))
-    value, against = float(np.mean(among)), float(np.mean(across))
-    low, high = np.percentile(among, [2.5, 97.5])
-    ratio = against / value if value > 0 else None
-    return Floor(min(sizes), splits, value, float(low), float(high), against, ratio)
+    most, dimension = min(len(first), len(second)), first.shape[1]
+    if most < infinity_minimum(dimension):
+        raise ValueError(f"{most} images are fewer than 4 x ({dimension} + 1)")
+    one, other = rng.permutation(len(first))[:most], rng.permutation(len(second))[:most]
+    sizes = np.rint(1 / np.linspace(1 / most, 4 / most, POINTS)).astype(int)
+    found = [frechet_distance(first[one[:n]], second[other[:n]]).value for n in sizes.tolist()]
+    return float(np.polyfit(1 / sizes, found, 1)[1])
 
 
-def disjoint_sides(
-    labels: Sequence[str], groups: Sequence[str], quota: dict[str, int], rng: np.random.Generator
-) -> tuple[Index, Index]:
-    """Draw two sets of rows of the same class counts that share no group.
-
-    Each side gets at most ``quota[label]`` rows of a class: groups are dealt whole, in random
-    order, to the side that lacks more; both are then cut to the smaller count of each class.
-    """
-    members: dict[str, list[int]] = {}
-    for row, group in enumerate(groups):
-        members.setdefault(group, []).append(row)
-    sides: tuple[dict[str, list[int]], dict[str, list[int]]] = ({}, {})
-    names = sorted(members)
-    for position in rng.permutation(len(names)):
-        rows = members[names[position]]
-        touched = {labels[row] for row in rows}
-        held = [sum(len(side.get(label, ())) for label in touched) for side in sides]
-        side = sides[0] if held[0] <= held[1] else sides[1]
-        for row in rows:
-            mine = side.setdefault(labels[row], [])
-            if len(mine) < quota.get(labels[row], 0):
-                mine.append(row)
-    one: list[int] = []
-    other: list[int] = []
-    for label in sorted(quota):
-        left, right = sides[0].get(label, []), sides[1].get(label, [])
-        count = min(len(left), len(right))
-        one += left[:count]
-        other += right[:count]
-    return np.array(one, dtype=np.intp), np.array(other, dtype=np.intp)
+def infinity_minimum(dimension: int) -> int:
+    """Return the images a side that keep every point of the line at or above the dimension."""
+    return 4 * (dimension + 1)

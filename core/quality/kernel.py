@@ -1,95 +1,111 @@
-"""Kernel distance (KID): unbiased squared MMD with a cubic kernel, Binkowski et al. 2018."""
+"""Kernel distance (KID): unbiased squared MMD with a cubic kernel, Binkowski et al. 2018.
+
+The kernel is (x'y / d + 1)^3. It is computed in square tiles, in the number format of the features,
+and added up in float64: besides its inputs it needs memory for a few tiles, at any n.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.quality.resampling import Draws
+
 Matrix = NDArray[np.floating]
-BLOCK = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class KernelDistance:
-    """The distance over all images, with a 95 % interval over groups; it may be below zero."""
-
-    value: float
-    interval: tuple[float, float] | None
+Means = NDArray[np.float64]
+TILE = 2048
 
 
 def kernel_distance(
     real: Matrix,
     synthetic: Matrix,
-    real_groups: Sequence[str],
-    synthetic_groups: Sequence[str],
-    rng: np.random.Generator,
-    *,
-    bootstrap: int = 1000,
-    min_groups: int = 5,
-) -> KernelDistance:
-    """Return KID of n1 x d and n2 x d features, kernel (x'y / d + 1)^3, no subsets.
+    real_draws: Draws | None = None,
+    synthetic_draws: Draws | None = None,
+) -> Means:
+    """Return KID of n1 x d and n2 x d features (both n >= 2); it may be below zero.
 
-    The interval resamples groups on both sides; an image that is drawn twice is not paired with
-    itself, so that each replicate stays unbiased. None with fewer than ``min_groups`` groups.
+    The first value is over all images, each further one belongs to a row of the draws (how often
+    each image counts; both or neither). ValueError for fewer than two images.
     """
-    if min(len(real), len(synthetic)) < 2:
+    return (
+        within(real, real_draws)
+        + within(synthetic, synthetic_draws)
+        - 2 * across(real, synthetic, real_draws, synthetic_draws)
+    )
+
+
+def within(x: Matrix, draws: Draws | None = None) -> Means:
+    """Return the mean kernel of pairs of different images of one side, over all and for each draw.
+
+    An image that is drawn twice is not paired with itself, so that each replicate stays unbiased.
+    A draw of a single image has no pairs: nan.
+    """
+    if len(x) < 2:
         raise ValueError("a kernel distance needs two images on each side")
-    draws_r = _weights(real_groups, bootstrap, rng, min_groups)
-    draws_s = _weights(synthetic_groups, bootstrap, rng, min_groups)
-    with_interval = len(draws_r) > 1 and len(draws_s) > 1
-    if not with_interval:
-        draws_r, draws_s = draws_r[:1], draws_s[:1]
-    x, y = np.asarray(real, np.float64), np.asarray(synthetic, np.float64)
-    values = (
-        _within(x, draws_r)
-        + _within(y, draws_s)
-        - 2 * _sums(x, y, draws_r, draws_s) / (draws_r.sum(axis=1) * draws_s.sum(axis=1))
-    )
-    if not with_interval:
-        return KernelDistance(float(values[0]), None)
-    replicates = values[1:][np.isfinite(values[1:])]
-    low, high = np.percentile(replicates, [2.5, 97.5])
-    return KernelDistance(float(values[0]), (float(low), float(high)))
+    total = np.zeros(1 + _count(draws))
+    for rows in _tiles(len(x)):
+        for columns in _tiles(len(x), rows.start):
+            kernel = _kernel(x[rows], x[columns])
+            if rows.start == columns.start:
+                np.fill_diagonal(kernel, 0)
+                total += _sums(kernel, rows, columns, draws, draws)
+            else:
+                total += 2 * _sums(kernel, rows, columns, draws, draws)
+    pairs = np.array([len(x) * (len(x) - 1.0)])
+    if draws is not None:
+        size, squares = _moments(draws)
+        pairs = np.append(pairs, size**2 - squares)
+    return np.divide(total, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
-def _weights(
-    groups: Sequence[str], draws: int, rng: np.random.Generator, min_groups: int
-) -> NDArray[np.float64]:
-    """Return how often each image is drawn, (1 + draws) x n; the first row is all ones."""
-    _, member = np.unique(np.asarray(groups), return_inverse=True)
-    count = int(member.max()) + 1
-    ones = np.ones((1, len(member)))
-    if count < min_groups or draws < 1:
-        return ones
-    times = rng.multinomial(count, np.full(count, 1 / count), size=draws)
-    return np.concatenate([ones, times[:, member].astype(np.float64)])
-
-
-def _within(x: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean kernel of pairs of different images of one side, for each draw."""
-    own = ((x * x).sum(axis=1) / x.shape[1] + 1) ** 3
-    squares = weights * weights
-    pairs = weights.sum(axis=1) ** 2 - squares.sum(axis=1)
-    total = _sums(x, x, weights, weights) - squares @ own
-    result: NDArray[np.float64] = np.divide(
-        total, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0
-    )
+def across(
+    x: Matrix, y: Matrix, x_draws: Draws | None = None, y_draws: Draws | None = None
+) -> Means:
+    """Return the mean kernel of pairs of both sides, over all and for each draw."""
+    total = np.zeros(1 + _count(x_draws))
+    for rows in _tiles(len(x)):
+        for columns in _tiles(len(y)):
+            total += _sums(_kernel(x[rows], y[columns]), rows, columns, x_draws, y_draws)
+    pairs = np.array([float(len(x) * len(y))])
+    if x_draws is not None and y_draws is not None:
+        pairs = np.append(pairs, _moments(x_draws)[0] * _moments(y_draws)[0])
+    result: Means = total / pairs
     return result
 
 
+def _count(draws: Draws | None) -> int:
+    return 0 if draws is None else len(draws)
+
+
+def _moments(draws: Draws) -> tuple[Means, Means]:
+    """Return for each draw how many images it has, and the sum of its squared weights."""
+    size = draws.sum(axis=1, dtype=np.float64)
+    squares = np.array([float((row.astype(np.float64) ** 2).sum()) for row in draws])
+    return size, squares
+
+
+def _tiles(count: int, start: int = 0) -> Iterator[slice]:
+    return (slice(first, min(count, first + TILE)) for first in range(start, count, TILE))
+
+
+def _kernel(x: Matrix, y: Matrix) -> Matrix:
+    inner = x @ y.T
+    inner /= x.shape[1]
+    inner += 1
+    kernel: Matrix = inner * inner
+    kernel *= inner
+    return kernel
+
+
 def _sums(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    weights_x: NDArray[np.float64],
-    weights_y: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return w_x' K w_y for each draw, without ever holding all of K."""
-    total = np.zeros(len(weights_x))
-    for start in range(0, len(x), BLOCK):
-        rows = slice(start, start + BLOCK)
-        kernel = (x[rows] @ y.T / x.shape[1] + 1) ** 3
-        total += np.einsum("bn,bn->b", weights_x[:, rows], weights_y @ kernel.T)
-    return total
+    kernel: Matrix, rows: slice, columns: slice, x_draws: Draws | None, y_draws: Draws | None
+) -> Means:
+    """Return the sum of a tile, plain and weighted by each draw."""
+    plain = np.array([kernel.sum(dtype=np.float64)])
+    if x_draws is None or y_draws is None:
+        return plain
+    across_rows = x_draws[:, rows].astype(kernel.dtype) @ kernel
+    across_rows *= y_draws[:, columns]
+    return np.append(plain, across_rows.sum(axis=1, dtype=np.float64))

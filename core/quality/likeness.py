@@ -1,8 +1,8 @@
-"""How like their sources, and each other, the synthetic images of each class are (SSIM)."""
+"""How like their sources, and each other, the synthetic images of each class are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,78 +10,99 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.manifest import ImageRecord
+from core.quality.alignment import Aligned, aligned, padded
+from core.quality.resampling import group_draws, merged_groups, percentiles
 from core.quality.rows import QualityRow
-from core.quality.similarity import aligned_ssim, raw_ssim
 from core.synthesis.contract import Pixels
 
 PER_CLASS = 100
 """So many images (and pairs) of a class are compared, drawn by seed."""
-MIN_GROUPS = 5
-BOOTSTRAP = 1000
-
-SOURCE_METRICS = {
-    "ssim_aligned": "no image with a single parent and a recorded transform",
-    "ssim_raw": "no image with a single parent",
-}
-"""What is compared with the source, and the reason when nothing can be."""
 
 LoadPixels = Callable[[str], Pixels]
 Draw = Callable[..., np.random.Generator]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A likeness of two images of one size where both are valid.
+
+    None: they are too small for it; ``needs`` says what it needs, for the reason of its rows.
+    """
+
+    name: str
+    compare: Callable[[Pixels, Pixels, NDArray[np.bool_]], float | None]
+    needs: str
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """SSIM of one synthetic image and its source; None where it could not be computed."""
+    """One synthetic image and its source; values by metric, None where it could not be computed."""
 
     label: str
-    group: str
-    aligned: float | None
-    raw: float | None
-
-    def value(self, metric: str) -> float | None:
-        return self.aligned if metric == "ssim_aligned" else self.raw
+    group_ids: tuple[str, ...]
+    values: Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """The rows of quality.json, and the single comparisons for the histogram."""
+    """The rows of quality.json, and the single comparisons for the histograms."""
 
     rows: tuple[QualityRow, ...]
     compared: tuple[Compared, ...]
+
+    def values(self, metric: str) -> list[float]:
+        """Return the values of a metric of all compared images."""
+        return [v for c in self.compared if (v := c.values[metric]) is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """What was found of a class: comparisons with sources, and among its own images."""
+
+    label: str
+    compared: tuple[Compared, ...]
+    parentless: int
+    among_synthetic: Mapping[str, Values]
+    among_real: Mapping[str, Values]
 
 
 def likeness(
     real: Sequence[ImageRecord],
     synthetic: Sequence[ImageRecord],
+    measures: Sequence[Measure],
     load: LoadPixels,
     rng: Draw,
     *,
     threads: int = 1,
     progress: Callable[[float], None] = lambda _done: None,
 ) -> Likeness:
-    """Return SSIM aligned, raw and within each class, and their means over the classes.
+    """Return each measure aligned, raw and within each class, and their means over the classes.
 
     ``load`` decodes a blob, ``rng(*key)`` gives the generator of a key. Images without a single
     parent are left out and counted, of ``aligned`` also those whose transform is not recorded.
     """
     labels = sorted({record.label for record in synthetic})
-    compared: list[Compared] = []
-    rows: list[QualityRow] = []
+    classes: list[_Class] = []
     with ThreadPoolExecutor(threads) as pool:
         for done, label in enumerate(labels):
             progress(done / len(labels))
             mine = [r for r in synthetic if r.label == label]
-            single = [r for r in mine if len(r.parent_sha256) == 1]
-            chosen = _chosen(single, rng("ssim", label))
-            found = list(pool.map(lambda record: _compare(record, load), chosen))
-            compared += found
-            rows += _source_rows(label, found, len(mine) - len(single), rng("ssim", label, "b"))
             theirs = [r for r in real if r.label == label]
-            within, count = _within(mine, load, rng("within", label, "synthetic"), pool)
-            among, _ = _within(theirs, load, rng("within", label, "real"), pool)
-            rows.append(_within_row(label, within, count, among))
-    overall = _overall(rows, compared, rng)
-    return Likeness((*overall, *rows), tuple(compared))
+            single = [r for r in mine if len(r.parent_sha256) == 1]
+            chosen = _chosen(single, rng("likeness", label))
+            found = pool.map(lambda record: _compare(record, measures, load), chosen)
+            classes.append(
+                _Class(
+                    label,
+                    tuple(found),
+                    len(mine) - len(single),
+                    _within(mine, measures, load, rng("within", label, "synthetic"), pool),
+                    _within(theirs, measures, load, rng("within", label, "real"), pool),
+                )
+            )
+    rows = [row for m in measures for row in _measure_rows(m, classes, rng)]
+    return Likeness(tuple(rows), tuple(c for found in classes for c in found.compared))
 
 
 def _chosen(records: Sequence[ImageRecord], rng: np.random.Generator) -> list[ImageRecord]:
@@ -89,145 +110,148 @@ def _chosen(records: Sequence[ImageRecord], rng: np.random.Generator) -> list[Im
     return [records[i] for i in places]
 
 
-def _compare(record: ImageRecord, load: LoadPixels) -> Compared:
+def _compare(record: ImageRecord, measures: Sequence[Measure], load: LoadPixels) -> Compared:
     image, source = load(record.sha256), load(record.parent_sha256[0])
     transform = record.provenance.get("transform")
-    aligned = None
+    pairs: dict[str, Aligned | None] = {"raw": padded(image, source), "aligned": None}
     if transform is not None:
-        aligned = aligned_ssim(image, source, np.asarray(transform, dtype=np.float64))
-    group = "\n".join(sorted(record.group_ids)) or record.parent_sha256[0]
-    return Compared(record.label, group, aligned, raw_ssim(image, source))
+        pairs["aligned"] = aligned(image, source, np.asarray(transform, dtype=np.float64))
+    values = {
+        f"{measure.name}_{way}": None if pair is None else _value(measure, pair)
+        for measure in measures
+        for way, pair in pairs.items()
+    }
+    return Compared(record.label, record.group_ids or record.parent_sha256, values)
 
 
-def _source_rows(
-    label: str, found: Sequence[Compared], parentless: int, rng: np.random.Generator
-) -> Iterator[QualityRow]:
-    """Yield the rows ``ssim_aligned`` and ``ssim_raw`` of a class."""
-    for metric, wanting in SOURCE_METRICS.items():
-        values, groups = _usable(found, metric)
-        left_out = parentless + len(found) - len(values)
-        if not groups:
-            yield QualityRow(
-                metric, label, None, 0, None, estimable=False, reason=wanting, left_out=left_out
-            )
-            continue
-        interval = _interval(values, groups, rng)
-        yield QualityRow(
-            metric,
-            label,
-            None,
-            len(values),
-            float(values.mean()),
-            interval=interval,
-            reason=None if interval else "too few groups for an interval",
-            left_out=left_out,
-        )
-
-
-def _usable(found: Sequence[Compared], metric: str) -> tuple[NDArray[np.float64], list[str]]:
-    """Return the values of a metric and their groups, where there is a value."""
-    kept = [(value, c.group) for c in found if (value := c.value(metric)) is not None]
-    return np.array([value for value, _ in kept]), [group for _, group in kept]
-
-
-def _interval(
-    values: NDArray[np.float64], groups: Sequence[str], rng: np.random.Generator
-) -> tuple[float, float] | None:
-    """Return the 95 % interval of the mean by bootstrap over groups."""
-    means = _replicates(values, groups, rng)
-    if means is None:
-        return None
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _replicates(
-    values: NDArray[np.float64], groups: Sequence[str], rng: np.random.Generator
-) -> NDArray[np.float64] | None:
-    _, member = np.unique(np.asarray(groups), return_inverse=True)
-    count = int(member.max()) + 1
-    if count < MIN_GROUPS:
-        return None
-    sums, sizes = np.bincount(member, weights=values), np.bincount(member)
-    times = rng.multinomial(count, np.full(count, 1 / count), size=BOOTSTRAP)
-    result: NDArray[np.float64] = (times @ sums) / (times @ sizes)
-    return result
+def _value(measure: Measure, pair: Aligned) -> float | None:
+    return measure.compare(pair.first, pair.second, pair.valid)
 
 
 def _within(
     records: Sequence[ImageRecord],
+    measures: Sequence[Measure],
     load: LoadPixels,
     rng: np.random.Generator,
     pool: ThreadPoolExecutor,
-) -> tuple[float | None, int]:
-    """Return the mean raw SSIM of random pairs of different images, and the number of pairs."""
-    if len(records) < 2:
-        return None, 0
+) -> dict[str, Values]:
+    """Return each measure of random pairs of different images, as they are."""
     most = len(records) * (len(records) - 1) // 2
     drawn: set[tuple[int, int]] = set()
     while len(drawn) < min(PER_CLASS, most):
         one, other = sorted(int(i) for i in rng.choice(len(records), 2, replace=False))
         drawn.add((one, other))
 
-    def alike(pair: tuple[int, int]) -> float | None:
-        return raw_ssim(load(records[pair[0]].sha256), load(records[pair[1]].sha256))
+    def alike(places: tuple[int, int]) -> list[float | None]:
+        pair = padded(*(load(records[place].sha256) for place in places))
+        return [_value(measure, pair) for measure in measures]
 
-    values = [value for value in pool.map(alike, sorted(drawn)) if value is not None]
-    return (float(np.mean(values)) if values else None), len(values)
-
-
-def _within_row(label: str, value: float | None, pairs: int, among: float | None) -> QualityRow:
-    return QualityRow(
-        "ssim_within",
-        label,
-        None,
-        pairs,
-        value,
-        floor=among,
-        estimable=value is not None,
-        reason=None if value is not None else "fewer than two images to compare",
-    )
+    found = list(pool.map(alike, sorted(drawn)))
+    return {
+        measure.name: np.array([v[place] for v in found if v[place] is not None], dtype=np.float64)
+        for place, measure in enumerate(measures)
+    }
 
 
-def _overall(
-    rows: Sequence[QualityRow], compared: Sequence[Compared], rng: Draw
-) -> Iterator[QualityRow]:
-    """Yield the mean over classes of each metric: every class weighs the same."""
-    for metric in ("ssim_aligned", "ssim_raw", "ssim_within"):
-        mine = [row for row in rows if row.metric == metric]
-        values = [row.value for row in mine if row.value is not None]
-        floors = [row.floor for row in mine if row.floor is not None]
-        interval = None
-        if metric in SOURCE_METRICS:
-            interval = _overall_interval(metric, compared, rng)
-        yield QualityRow(
+def _measure_rows(measure: Measure, classes: Sequence[_Class], rng: Draw) -> Iterator[QualityRow]:
+    """Yield the rows of a measure: the means over classes, then each class."""
+    for way, need in (("aligned", "a single parent, a recorded transform"), ("raw", "one parent")):
+        metric = f"{measure.name}_{way}"
+        parts = [_SourceValues.of(found, metric, rng(metric, found.label)) for found in classes]
+        wanting = f"no image with {need} and {measure.needs}"
+        yield _overall_source(metric, parts, wanting)
+        yield from (part.row(metric, wanting) for part in parts)
+    metric = f"{measure.name}_within"
+    rows = [_within_row(metric, measure, found) for found in classes]
+    yield _overall_within(metric, rows)
+    yield from rows
+
+
+@dataclass(frozen=True, slots=True)
+class _SourceValues:
+    """A metric of the images of a class and their sources; replicates of the mean, over groups."""
+
+    label: str
+    values: Values
+    replicates: Values | None
+    left_out: int
+
+    @classmethod
+    def of(cls, found: _Class, metric: str, rng: np.random.Generator) -> _SourceValues:
+        kept = [(v, c.group_ids) for c in found.compared if (v := c.values[metric]) is not None]
+        values = np.array([value for value, _ in kept])
+        left_out = found.parentless + len(found.compared) - len(values)
+        if not kept:
+            return cls(found.label, values, None, left_out)
+        groups = merged_groups([ids for _, ids in kept])
+        draws = group_draws(groups, [found.label] * len(kept), rng)
+        replicates = None
+        if draws is not None:
+            weights = draws.astype(np.float64)
+            replicates = weights @ values / weights.sum(axis=1)
+        return cls(found.label, values, replicates, left_out)
+
+    def row(self, metric: str, wanting: str) -> QualityRow:
+        reason = None if self.replicates is not None else "too few groups for an interval"
+        return QualityRow(
             metric,
+            self.label,
             None,
-            None,
-            sum(row.n for row in mine),
-            float(np.mean(values)) if values else None,
-            interval=interval,
-            floor=float(np.mean(floors)) if floors else None,
-            estimable=bool(values),
-            reason=None if values else "no class could be compared",
-            left_out=sum(row.left_out for row in mine),
+            len(self.values),
+            float(self.values.mean()) if len(self.values) else None,
+            interval=None if self.replicates is None else percentiles(self.replicates),
+            estimable=len(self.values) > 0,
+            reason=reason if len(self.values) else wanting,
+            left_out=self.left_out,
         )
 
 
-def _overall_interval(
-    metric: str, compared: Sequence[Compared], rng: Draw
-) -> tuple[float, float] | None:
-    """Return the interval of the mean over classes; classes are resampled apart."""
-    parts: list[NDArray[np.float64]] = []
-    for label in sorted({c.label for c in compared}):
-        values, groups = _usable([c for c in compared if c.label == label], metric)
-        if not groups:
-            continue
-        means = _replicates(values, groups, rng("ssim", label, metric))
-        if means is None:
-            return None
-        parts.append(means)
-    if not parts:
-        return None
-    low, high = np.percentile(np.mean(parts, axis=0), [2.5, 97.5])
-    return float(low), float(high)
+def _overall_source(metric: str, parts: Sequence[_SourceValues], wanting: str) -> QualityRow:
+    """Return the mean over classes, every class weighs the same; classes are resampled apart."""
+    usable = [part for part in parts if len(part.values)]
+    replicates = [part.replicates for part in usable if part.replicates is not None]
+    interval = None
+    if usable and len(replicates) == len(usable):
+        interval = percentiles(np.mean(replicates, axis=0))
+    reason = None if interval else "too few groups for an interval"
+    return QualityRow(
+        metric,
+        None,
+        None,
+        sum(len(part.values) for part in usable),
+        float(np.mean([part.values.mean() for part in usable])) if usable else None,
+        interval=interval,
+        estimable=bool(usable),
+        reason=reason if usable else wanting,
+        left_out=sum(part.left_out for part in parts),
+    )
+
+
+def _within_row(metric: str, measure: Measure, found: _Class) -> QualityRow:
+    values, among = found.among_synthetic[measure.name], found.among_real[measure.name]
+    return QualityRow(
+        metric,
+        found.label,
+        None,
+        len(values),
+        float(values.mean()) if len(values) else None,
+        floor=float(among.mean()) if len(among) else None,
+        estimable=len(values) > 0,
+        reason=None if len(values) else f"fewer than two images with {measure.needs}",
+    )
+
+
+def _overall_within(metric: str, rows: Sequence[QualityRow]) -> QualityRow:
+    """Return the mean over the classes that have a value, and the floor over the same classes."""
+    usable = [row for row in rows if row.value is not None]
+    floors = [row.floor for row in usable]
+    return QualityRow(
+        metric,
+        None,
+        None,
+        sum(row.n for row in usable),
+        float(np.mean([row.value for row in usable])) if usable else None,
+        floor=float(np.mean(floors)) if floors and None not in floors else None,
+        estimable=bool(usable),
+        reason=None if usable else "no class could be compared",
+    )

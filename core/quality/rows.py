@@ -6,6 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 OVERALL = "overall"
+INCEPTION = "inception_fid"
+"""The backbone whose Frechet distance may be called FID."""
+
+
+def metric_name(kind: str, backbone: str) -> str:
+    """Return the name of a metric over features: ``fid``, or the kind and its backbone."""
+    return "fid" if (kind, backbone) == ("fd", INCEPTION) else f"{kind}_{backbone}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +20,9 @@ class QualityRow:
     """One number about the synthetic images, with what it may not be read without.
 
     label None: over all classes at equal class mix. n: images on each side (of similarity: images
-    compared). floor: the same number among real images at the same n, floor_range its 95 % range
-    over the splits. left_out: images that the metric could not use.
+    compared). interval: 95 %, over groups. floor: the same number among real images at the same n,
+    floor_range its 95 % range over the splits. ratio: value over floor. left_out: images that the
+    metric could not use.
     """
 
     metric: str

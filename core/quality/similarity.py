@@ -1,7 +1,7 @@
-"""Structural similarity (SSIM) of an image and its source, Wang et al. 2004.
+"""Structural similarity of two images of one size: SSIM and MS-SSIM, Wang et al. 2003 and 2004.
 
 Gaussian window of 11 x 11 pixels (sigma 1.5), population covariance, range 255, colour channels
-averaged; the same settings of scikit-image agree within 1e-6.
+averaged; the same settings of scikit-image (SSIM) and torchmetrics (MS-SSIM) agree within 1e-6.
 """
 
 from __future__ import annotations
@@ -11,71 +11,78 @@ from numpy.typing import NDArray
 
 from core.synthesis.contract import Pixels
 
+Mask = NDArray[np.bool_]
+Plane = NDArray[np.float64]
 RADIUS = 5
 SIGMA = 1.5
 LONGEST = 1024
 """Larger images are compared at this many pixels on the longer side, averaged over areas."""
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of the five scales, finest first."""
 
 
-def ssim(first: Pixels, second: Pixels, valid: NDArray[np.bool_] | None = None) -> float | None:
+def ssim(first: Pixels, second: Pixels, valid: Mask | None = None) -> float | None:
     """Return the mean SSIM, -1..1, over the windows that lie in the image and in ``valid``.
 
     Both images have one size (a grey one is repeated for a colour one). None when no whole window
     is left.
     """
-    import cv2
+    a, b, inside = prepared(first, second, valid, LONGEST)
+    whole = _whole_windows(inside)
+    if not whole.any():
+        return None
+    luminance, structure = _maps(a.astype(np.float64), b.astype(np.float64))
+    return float((luminance * structure)[whole].mean())
 
+
+def ms_ssim(first: Pixels, second: Pixels, valid: Mask | None = None) -> float | None:
+    """Return the MS-SSIM, 0..1: the structure at five scales, the luminance at the coarsest.
+
+    Each scale halves the last one (mean of 2 x 2 pixels). None when a scale has no whole window:
+    always below 161 pixels on the shorter side. Structure below zero counts as zero.
+    """
+    a, b, inside = prepared(first, second, valid, LONGEST)
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    value = 1.0
+    for scale, weight in enumerate(SCALE_WEIGHTS):
+        if scale:
+            x, y, inside = _halved(x), _halved(y), _halved(inside.astype(np.float64)) == 1
+        whole = _whole_windows(inside)
+        if not whole.any():
+            return None
+        luminance, structure = _maps(x, y)
+        last = scale == len(SCALE_WEIGHTS) - 1
+        part = float((luminance * structure if last else structure)[whole].mean())
+        value *= max(0.0, part) ** weight
+    return value
+
+
+def prepared(
+    first: Pixels, second: Pixels, valid: Mask | None, longest: int
+) -> tuple[Pixels, Pixels, Mask]:
+    """Return both images with the same channels, and the mask, at most ``longest`` pixels long.
+
+    ValueError when they differ in size.
+    """
     a, b = _alike(first, second)
     if a.shape != b.shape:
         raise ValueError(f"images of unlike size: {first.shape} and {second.shape}")
-    inside = np.ones(a.shape[:2], dtype=np.uint8)
-    if valid is not None:
-        inside &= valid.astype(np.uint8)
-    if max(inside.shape) > LONGEST:
-        a, b, inside = _shrunk(a), _shrunk(b), (_shrunk(255 * inside) == 255).astype(np.uint8)
-    window = np.ones((2 * RADIUS + 1, 2 * RADIUS + 1), dtype=np.uint8)
-    whole = cv2.erode(inside, window, borderType=cv2.BORDER_CONSTANT, borderValue=0).astype(bool)
-    if not whole.any():
-        return None
-    return float(_ssim_map(a.astype(np.float64), b.astype(np.float64))[whole].mean())
+    inside = np.ones(a.shape[:2], dtype=bool) if valid is None else valid
+    if max(inside.shape) > longest:
+        part = shrunk(inside.astype(np.float32), longest / max(inside.shape))
+        scale = longest / max(inside.shape)
+        a, b, inside = shrunk(a, scale), shrunk(b, scale), part > 0.999
+    return a, b, inside
 
 
-def aligned_ssim(image: Pixels, source: Pixels, transform: NDArray[np.float64]) -> float | None:
-    """Return the SSIM of an image and its source moved by the recorded 3 x 3 transform.
-
-    The transform maps source to image coordinates (x, y, 1), pixel centres at integers. Only where
-    the source has pixels counts; None when nowhere a whole window of it lies in the image.
-    """
+def shrunk(pixels: NDArray[np.generic], scale: float) -> NDArray[np.generic]:
+    """Return the image at ``scale`` (below 1) of its size, each pixel the mean over its area."""
     import cv2
 
-    height, width = image.shape[:2]
-    moved = cv2.warpPerspective(source, transform, (width, height), flags=cv2.INTER_LINEAR)
-    present = np.ones(source.shape[:2], dtype=np.float32)
-    cover = cv2.warpPerspective(present, transform, (width, height), flags=cv2.INTER_LINEAR)
-    return ssim(image, np.asarray(moved, dtype=np.uint8), cover > 0.999)
-
-
-def raw_ssim(first: Pixels, second: Pixels) -> float | None:
-    """Return the SSIM of two images as they are, both padded with black to one size, centred."""
-    height = max(first.shape[0], second.shape[0])
-    width = max(first.shape[1], second.shape[1])
-    return ssim(_padded(first, height, width), _padded(second, height, width))
-
-
-def _padded(pixels: Pixels, height: int, width: int) -> Pixels:
-    top, left = (height - pixels.shape[0]) // 2, (width - pixels.shape[1]) // 2
-    canvas = np.zeros((height, width, *pixels.shape[2:]), dtype=np.uint8)
-    canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    return canvas
-
-
-def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    import cv2
-
-    scale = LONGEST / max(pixels.shape[:2])
-    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    height, width = pixels.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
 
 def _alike(first: Pixels, second: Pixels) -> tuple[Pixels, Pixels]:
@@ -87,19 +94,42 @@ def _alike(first: Pixels, second: Pixels) -> tuple[Pixels, Pixels]:
     return (grey, colour) if first.ndim == 2 else (colour, grey)
 
 
-def _ssim_map(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return SSIM per pixel and channel; borders are not meaningful."""
+def _whole_windows(inside: Mask) -> Mask:
+    """Return where a whole window lies in the image and in the mask."""
+    import cv2
+
+    window = np.ones((2 * RADIUS + 1, 2 * RADIUS + 1), dtype=np.uint8)
+    whole = cv2.erode(
+        inside.astype(np.uint8), window, borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    return np.asarray(whole).astype(bool)
+
+
+def _maps(a: Plane, b: Plane) -> tuple[Plane, Plane]:
+    """Return luminance and structure (contrast included) per pixel and channel.
+
+    SSIM is their product; borders are not meaningful.
+    """
     mean_a, mean_b = _blurred(a), _blurred(b)
     var_a = _blurred(a * a) - mean_a**2
     var_b = _blurred(b * b) - mean_b**2
     both = _blurred(a * b) - mean_a * mean_b
-    top = (2 * mean_a * mean_b + C1) * (2 * both + C2)
-    result: NDArray[np.float64] = top / ((mean_a**2 + mean_b**2 + C1) * (var_a + var_b + C2))
-    return result
+    luminance: Plane = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
+    structure: Plane = (2 * both + C2) / (var_a + var_b + C2)
+    return luminance, structure
 
 
-def _blurred(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _blurred(values: Plane) -> Plane:
     import cv2
 
     side = 2 * RADIUS + 1
     return np.asarray(cv2.GaussianBlur(values, (side, side), SIGMA), dtype=np.float64)
+
+
+def _halved(values: Plane) -> Plane:
+    """Return the means of 2 x 2 pixels; an odd last row or column is left out."""
+    height, width = values.shape[0] // 2, values.shape[1] // 2
+    even = values[: 2 * height, : 2 * width]
+    shape = (height, 2, width, 2, *values.shape[2:])
+    result: Plane = even.reshape(shape).mean(axis=(1, 3))
+    return result

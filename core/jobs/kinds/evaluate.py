@@ -9,15 +9,18 @@ from pydantic import ConfigDict, Field
 
 from core.features.contract import BACKBONES
 from core.jobs.context import Children, Inputs, JobContext
-from core.jobs.kinds.extract_features import IMAGES_PER_SECOND, features_first
+from core.jobs.kinds.extract_features import IMAGES_PER_SECOND, all_features_first
 from core.jobs.spec import Cost, Params, Result, Seed, VersionId, invalid, job_kind
 from core.manifest import ImageRecord
 
 if TYPE_CHECKING:
-    from core.quality.distances import Side
     from core.quality.rows import QualityRow
+    from core.quality.sides import Side
 
-Metric = Literal["fd", "kid", "ssim"]
+Metric = Literal["fd", "fid", "kid", "prdc", "fd_infinity", "vendi", "ssim", "ms_ssim", "lpips"]
+OF_PIXELS = ("ssim", "ms_ssim", "lpips")
+_SECONDS = {"fd": 8, "fid": 25, "kid": 8, "prdc": 10, "fd_infinity": 20, "vendi": 10, "lpips": 15}
+"""On a scope of some hundred images; 4 of the others."""
 
 
 class EvaluateParams(Params):
@@ -40,8 +43,11 @@ class EvaluateParams(Params):
     metrics: list[Metric] = Field(
         default=["fd", "kid", "ssim"],
         min_length=1,
-        description="fd: Frechet distance of the backbone's features; kid: kernel distance; ssim: "
-        "structural similarity to the source, aligned and raw, and within each class.",
+        description="Of the backbone's features: fd: Frechet distance, fd_infinity: the same "
+        "extrapolated to endless images, kid: kernel distance, prdc: precision, recall, density "
+        "and coverage, vendi: diversity. fid: Frechet distance of Inception features. ssim, "
+        "ms_ssim, lpips: likeness to the source, aligned and raw, and within each class. fid and "
+        "lpips need weights that are not installed with the service.",
     )
     backbone: str = Field("efficientnet_lite0", description="A backbone of the catalog.")
     seed: Seed = 0
@@ -71,12 +77,25 @@ def estimate(params: EvaluateParams, inputs: Inputs) -> Cost:
     versions = [inputs.versions[v] for v in ids]
     images = sum(version.image_count for version in versions)
     scopes = 1 + len(versions[1].classes)
-    seconds = 5.0
-    if {"fd", "kid"} & set(params.metrics):
-        seconds += images / IMAGES_PER_SECOND + scopes * 4
-    if "ssim" in params.metrics:
-        seconds += scopes * 4
+    asked = set(params.metrics)
+    seconds = 5.0 + scopes * sum(_SECONDS.get(metric, 4) for metric in asked)
+    seconds += len(_by_backbone(params)) * images / IMAGES_PER_SECOND
     return Cost(seconds=seconds, images=images)
+
+
+def _by_backbone(params: EvaluateParams) -> dict[str, list[str]]:
+    """Return the metrics over features of each backbone; ``fid`` is ``fd`` of its own one."""
+    from core.quality.rows import INCEPTION
+
+    found: dict[str, list[str]] = {}
+    for metric in dict.fromkeys(params.metrics):
+        if metric in OF_PIXELS:
+            continue
+        name, kind = (INCEPTION, "fd") if metric == "fid" else (params.backbone, metric)
+        mine = found.setdefault(name, [])
+        if kind not in mine:
+            mine.append(kind)
+    return found
 
 
 @job_kind(
@@ -90,86 +109,98 @@ def estimate(params: EvaluateParams, inputs: Inputs) -> Cost:
     scopes=("datasets:read",),
 )
 def evaluate(ctx: JobContext, params: EvaluateParams) -> EvaluateResult | Children:
-    """Measures the quality of synthetic images: Frechet and kernel distance with floor, SSIM."""
+    """Measures the quality of synthetic images: distances with floors, coverage, likeness."""
     from core.features.shards import usable
     from core.manifest import canonical_json
+    from core.quality.measures import require
 
+    wanted = _by_backbone(params)
+    of_pixels = [metric for metric in dict.fromkeys(params.metrics) if metric in OF_PIXELS]
+    for backbone in wanted:
+        BACKBONES.get(backbone).find(ctx.weights_dir)
+    require(of_pixels, ctx.weights_dir)
     real = [r for r in usable(ctx.manifest(params.dataset_version_id)) if r.source == "real"]
     made = usable(ctx.manifest(params.synthetic_version_id))
     made = [r for r in made if r.source == "synthetic"]
+    versions = [params.dataset_version_id, params.synthetic_version_id]
+    first = all_features_first(ctx, versions, list(wanted), [*real, *made])
+    if first is not None:
+        return first
     rows: list[QualityRow] = []
-    distances = [metric for metric in dict.fromkeys(params.metrics) if metric != "ssim"]
-    if distances:
-        versions = [params.dataset_version_id, params.synthetic_version_id]
-        first = features_first(ctx, versions, params.backbone, [*real, *made])
-        if first is not None:
-            return first
-        rows += _distances(ctx, params, distances, real, made)
-    if "ssim" in params.metrics:
-        rows += _similarity(ctx, real, made)
+    start = 0.8 if ctx.children else 0.0
+    for number, (backbone, metrics) in enumerate(wanted.items()):
+        span = tuple(start + (0.9 - start) * n / len(wanted) for n in (number, number + 1))
+        rows += _of_features(ctx, backbone, metrics, real, made, (span[0], span[1]))
+    if of_pixels:
+        rows += _of_pixels(ctx, of_pixels, real, made)
     found = [row.as_json() for row in rows]
     _draw(ctx, found)
     ctx.artifact("quality.json", canonical_json(found).encode(), "application/json")
     return EvaluateResult(rows=found)
 
 
-def _distances(
+def _of_features(
     ctx: JobContext,
-    params: EvaluateParams,
+    backbone: str,
     metrics: Sequence[str],
     real: Sequence[ImageRecord],
     made: Sequence[ImageRecord],
+    span: tuple[float, float],
 ) -> list[QualityRow]:
     from core.features.extract import FeatureItem, features
-    from core.quality.distances import ROWS, pairs
+    from core.quality.feature_metrics import FEATURE_METRICS
+    from core.quality.sides import pairs
 
     items = [FeatureItem(record.sha256) for record in (*real, *made)]
-    span = (0.8, 0.8) if ctx.children else (0.0, 0.5)
-    matrix = features(ctx, items, params.backbone, span=span).matrix
+    middle = (span[0] + span[1]) / 2
+    matrix = features(ctx, items, backbone, span=(span[0], middle)).matrix
     compared = pairs(_side(real, matrix[: len(real)]), _side(made, matrix[len(real) :]))
     rows: list[QualityRow] = []
     for number, metric in enumerate(metrics):
         for place, pair in enumerate(compared):
             done = (number + place / len(compared)) / len(metrics)
-            ctx.progress("distances", (0.8 if ctx.children else 0.5) + 0.1 * done)
+            ctx.progress("distances", middle + (span[1] - middle) * done)
             scope = "overall" if pair.label is None else f"class {pair.label}"
-            rng = ctx.rng(metric, scope)
-            rows.append(ROWS[metric](pair, params.backbone, rng))
+            rows += FEATURE_METRICS[metric](pair, backbone, ctx.rng(metric, backbone, scope))
     return rows
 
 
 def _side(records: Sequence[ImageRecord], matrix: Any) -> Side:
-    from core.quality.distances import Side
+    from core.quality.sides import Side
 
     return Side(matrix, tuple(r.label for r in records), tuple(r.group_ids for r in records))
 
 
-def _similarity(
-    ctx: JobContext, real: Sequence[ImageRecord], made: Sequence[ImageRecord]
+def _of_pixels(
+    ctx: JobContext,
+    metrics: Sequence[str],
+    real: Sequence[ImageRecord],
+    made: Sequence[ImageRecord],
 ) -> list[QualityRow]:
     from core.ingest.images import decode
     from core.plots.quality import similarity_figure
     from core.quality.likeness import likeness
+    from core.quality.measures import measures
 
     found = likeness(
         real,
         made,
+        measures(metrics, ctx.weights_dir, ctx.device if "lpips" in metrics else "cpu"),
         lambda sha256: decode(ctx.blob(sha256)),
         ctx.rng,
         threads=ctx.threads,
         progress=lambda done: ctx.progress("similarity", 0.9 + 0.1 * done),
     )
-    aligned = [c.aligned for c in found.compared if c.aligned is not None]
-    raw = [c.raw for c in found.compared if c.raw is not None]
-    picture = similarity_figure(aligned, raw)
+    ways = {m: (found.values(f"{m}_aligned"), found.values(f"{m}_raw")) for m in metrics}
+    picture = similarity_figure(ways)
     if picture is not None:
         ctx.artifact("similarity.png", picture, "image/png")
     return list(found.rows)
 
 
 def _draw(ctx: JobContext, rows: Sequence[dict[str, Any]]) -> None:
-    from core.plots.quality import distances_figure
+    from core.plots.quality import features_figure
 
-    picture = distances_figure(rows)
+    picture = features_figure(rows)
     if picture is not None:
         ctx.artifact("quality.png", picture, "image/png")

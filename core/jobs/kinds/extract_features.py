@@ -149,16 +149,31 @@ def features_first(
     ctx: JobContext, version_ids: Sequence[str], backbone: str, records: Sequence[ImageRecord]
 ) -> Children | None:
     """Return the extraction to run before another kind, if much is missing; else None."""
+    return all_features_first(ctx, version_ids, [backbone], records)
+
+
+def all_features_first(
+    ctx: JobContext,
+    version_ids: Sequence[str],
+    backbones: Sequence[str],
+    records: Sequence[ImageRecord],
+) -> Children | None:
+    """Return the extractions of several backbones to run before another kind; None for none."""
     from core.features.extract import missing_items
     from core.features.shards import SHARD_IMAGES, unique_items
 
     if ctx.children:
         return None
-    if len(missing_items(ctx, unique_items(records), backbone)) <= SHARD_IMAGES:
+    items = unique_items(records)
+    children = [
+        ChildSpec(
+            kind="extract_features",
+            params={"dataset_version_ids": list(version_ids), "backbone": backbone},
+            role="features",
+        )
+        for backbone in backbones
+        if len(missing_items(ctx, items, backbone)) > SHARD_IMAGES
+    ]
+    if not children:
         return None
-    child = ChildSpec(
-        kind="extract_features",
-        params={"dataset_version_ids": list(version_ids), "backbone": backbone},
-        role="features",
-    )
-    return Children(phase="features", children=(child,), span=(0.0, 0.8))
+    return Children(phase="features", children=tuple(children), span=(0.0, 0.8))

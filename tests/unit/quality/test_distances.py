@@ -7,7 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from core.quality.distances import Side, Splits, frechet_row, kernel_row, pairs, splits_of
+from core.quality import distances
+from core.quality.distances import frechet_rows, infinity_rows, kernel_rows
+from core.quality.rows import QualityRow
+from core.quality.sides import Pair, Side, Splits, pairs, splits_of
 
 
 def _side(
@@ -21,6 +24,14 @@ def _side(
 
 def _rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+def frechet_row(pair: Pair, backbone: str, rng: np.random.Generator) -> QualityRow:
+    return frechet_rows(pair, backbone, rng)[0]
+
+
+def kernel_row(pair: Pair, backbone: str, rng: np.random.Generator) -> QualityRow:
+    return kernel_rows(pair, backbone, rng)[0]
 
 
 def test_overall_has_the_same_mix_on_both_sides() -> None:
@@ -109,3 +120,65 @@ def test_same_seed_same_row() -> None:
     pair = pairs(_side({"a": 80}, "r", 1), _side({"a": 80}, "r", 2))[0]
     assert frechet_row(pair, "net", _rng()) == frechet_row(pair, "net", _rng())
     assert kernel_row(pair, "net", _rng()) == kernel_row(pair, "net", _rng())
+
+
+def test_fid_is_the_name_of_one_backbone_only() -> None:
+    pair = pairs(_side({"a": 80}, "r", 1), _side({"a": 80}, "s", 2))[0]
+    assert frechet_row(pair, "inception_fid", _rng()).metric == "fid"
+    assert frechet_row(pair, "inception", _rng()).metric == "fd_inception"
+    assert kernel_row(pair, "inception_fid", _rng()).metric == "kid_inception_fid"
+
+
+def test_kernel_floor_has_the_n_of_its_value_and_the_mix_of_all_classes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(distances, "MOST_KERNEL_IMAGES", 60)
+    sizes: set[tuple[int, int]] = set()
+    means: set[int] = set()
+    plain = distances.kernel.across
+
+    def watched(x: np.ndarray, y: np.ndarray, *draws: object) -> np.ndarray:
+        sizes.add((len(x), len(y)))
+        means.update((round(float(x[:, 3].sum())), round(float(y[:, 3].sum()))))
+        return plain(x, y, *draws)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(distances.kernel, "across", watched)
+    sides = [_side({"a": 200, "b": 100}, name, seed) for seed, name in enumerate("rs")]
+    for side in sides:
+        side.features[:, 3] = [label == "b" for label in side.labels]
+    row = kernel_row(pairs(*sides)[0], "net", _rng())
+    assert (row.n, sizes, means) == (60, {(60, 60)}, {20})
+
+
+def test_synthetic_images_that_share_parents_have_no_interval() -> None:
+    """Every image shares a parent with the next one: one group, whatever the sets are called."""
+    real, made = _side({"a": 300}, "r", 1), _side({"a": 60}, "s", 2)
+    chain = tuple((f"x{i}", f"x{i + 1}") for i in range(60))
+    row = kernel_row(pairs(real, Side(made.features, made.labels, chain))[0], "net", _rng())
+    assert (row.interval, row.reason) == (None, "too few groups for an interval")
+    assert kernel_row(pairs(real, made)[0], "net", _rng()).interval is not None
+
+
+def test_kernel_interval_covers_the_truth() -> None:
+    """The true distance of N(0, 1) and N(0.5, 1), from a large sample, in most intervals."""
+    rng = np.random.default_rng(4)
+    far = rng.normal(0.5, 1, size=(3000, 2))
+    truth = distances.kernel.kernel_distance(rng.normal(size=(3000, 2)), far)[0]
+    inside = 0
+    for seed in range(25):
+        real = _side({"a": 120}, "r", 2 * seed + 100, d=2)
+        made = _side({"a": 60}, "s", 2 * seed + 101, d=2, shift=0.5)
+        low, high = kernel_row(pairs(real, made)[1], "net", _rng()).interval or (0, 0)
+        inside += low <= truth <= high
+    assert inside >= 20
+
+
+def test_infinity_needs_many_images() -> None:
+    few, many = (pairs(_side({"a": 2 * n}, "r", 1), _side({"a": n}, "s", 2))[1] for n in (19, 150))
+    (refused,) = infinity_rows(few, "net", _rng())
+    assert (refused.value, refused.estimable) == (None, False)
+    assert refused.metric == "fd_infinity_net"
+    (row,) = infinity_rows(many, "net", _rng())
+    assert row.floor is not None
+    assert abs(row.floor) < 0.05
+    assert row.ratio is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,12 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
 from core.features.torchvision_loader import load_torchvision
-from core.quality.frechet import disjoint_sides, frechet_distance, frechet_floor
+from core.quality import frechet
+from core.quality.frechet import frechet_distance, frechet_infinity, infinity_minimum
+
+
+class Value(NamedTuple):
+    value: float
 
 
 def _features(n: int, d: int, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -82,43 +89,29 @@ def test_one_image_is_refused() -> None:
         frechet_distance(np.zeros((1, 3)), np.zeros((5, 3)))
 
 
-@given(st.integers(0, 1000), st.integers(1, 12), st.integers(1, 20))
-def test_sides_share_no_group_and_have_the_same_classes(seed: int, groups: int, quota: int) -> None:
-    rng = np.random.default_rng(seed)
-    labels = [str(v) for v in rng.integers(0, 3, 50)]
-    names = [f"g{v}" for v in rng.integers(0, groups, 50)]
-    one, other = disjoint_sides(labels, names, {"0": quota, "1": quota}, rng)
-    assert not {names[i] for i in one} & {names[i] for i in other}
-    assert sorted(labels[i] for i in one) == sorted(labels[i] for i in other)
-    assert all([labels[i] for i in one].count(label) <= quota for label in "01")
-    assert "2" not in {labels[i] for i in one}
-    assert len(set(one) | set(other)) == len(one) + len(other)
+def test_infinity_takes_the_bias_away() -> None:
+    """Two samples of one distribution: zero, where the plain distance is above it."""
+    plain, endless = [], []
+    for seed in range(12):
+        a, b = (np.random.default_rng(2 * seed + i).normal(size=(600, 20)) for i in (0, 1))
+        plain.append(frechet_distance(a, b).value)
+        endless.append(frechet_infinity(a, b, np.random.default_rng(seed)))
+    assert min(plain) > 0.3
+    assert abs(np.mean(endless)) < 0.15 * np.mean(plain)
 
 
-def test_sides_fill_their_quota_where_groups_are_single() -> None:
-    labels, names = ["a"] * 20 + ["b"] * 10, [str(i) for i in range(30)]
-    one, other = disjoint_sides(labels, names, {"a": 10, "b": 5}, np.random.default_rng(0))
-    assert len(one) == len(other) == 15
+def test_infinity_is_the_line_through_the_references_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, b = _features(200, 12, 3), _features(230, 12, 4, 0.2)
+    found = frechet_infinity(a, b, np.random.default_rng(0))
+    monkeypatch.setattr(frechet, "frechet_distance", lambda x, y: Value(_reference(x, y)))
+    assert frechet_infinity(a, b, np.random.default_rng(0)) == pytest.approx(found, rel=1e-6)
 
 
-def test_floor_tells_noise_from_difference() -> None:
-    real, same, far = (_features(400, 5, 1, s)[rows] for s, rows in _cuts())
-    names = [str(i) for i in range(len(real))]
-
-    def sample(draw: np.random.Generator):  # type: ignore[no-untyped-def]
-        one, other = disjoint_sides(["x"] * len(real), names, {"x": 100}, draw)
-        return one, other, draw.permutation(100)
-
-    near = frechet_floor(real, same, sample, np.random.default_rng(0))
-    away = frechet_floor(real, far, sample, np.random.default_rng(0))
-    assert near.value == away.value
-    assert near.low <= near.value <= near.high
-    assert (near.m, near.splits) == (100, 20)
-    assert near.ratio is not None
-    assert near.ratio < 2
-    assert away.ratio is not None
-    assert away.ratio > 20
-
-
-def _cuts() -> list[tuple[float, slice]]:
-    return [(0.0, slice(0, 200)), (0.0, slice(200, 400)), (2.0, slice(200, 400))]
+def test_infinity_refuses_few_images() -> None:
+    least = infinity_minimum(12)
+    rng = np.random.default_rng(0)
+    frechet_infinity(_features(least, 12, 1), _features(least, 12, 2), rng)
+    with pytest.raises(ValueError, match="fewer than"):
+        frechet_infinity(_features(least, 12, 1), _features(least - 1, 12, 2), rng)

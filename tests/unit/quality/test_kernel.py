@@ -1,4 +1,4 @@
-"""KID agrees with torch-fidelity, and its interval covers the truth."""
+"""KID agrees with torch-fidelity at any tile, and its replicates with their definition."""
 
 from __future__ import annotations
 
@@ -7,83 +7,75 @@ import pytest
 
 from core.features.torchvision_loader import load_torchvision
 from core.quality import kernel
-from core.quality.kernel import kernel_distance
+from core.quality.kernel import across, kernel_distance, within
+from core.quality.resampling import Draws, group_draws
 
 
-def _names(n: int, size: int = 1) -> list[str]:
-    return [str(i // size) for i in range(n)]
+def _draws(n: int, size: int = 1, seed: int = 0, draws: int = 50) -> Draws:
+    names = [str(i // size) for i in range(n)]
+    found = group_draws(names, ["a"] * n, np.random.default_rng(seed), draws=draws)
+    assert found is not None
+    return found
 
 
-def _kid(a: np.ndarray, b: np.ndarray, bootstrap: int = 50) -> kernel.KernelDistance:
-    rng = np.random.default_rng(0)
-    return kernel_distance(a, b, _names(len(a)), _names(len(b)), rng, bootstrap=bootstrap)
-
-
-def test_agrees_with_torch_fidelity(monkeypatch: pytest.MonkeyPatch) -> None:
+def _theirs(a: np.ndarray, b: np.ndarray) -> float:
     import torch
 
     load_torchvision()
     from torch_fidelity.metric_kid import kid_features_to_metric
 
-    monkeypatch.setattr(kernel, "BLOCK", 17)
-    rng = np.random.default_rng(1)
-    a, b = rng.normal(size=(90, 24)), rng.normal(0.2, 1.1, size=(90, 24))
-    theirs = kid_features_to_metric(
+    found = kid_features_to_metric(
         torch.from_numpy(a),
         torch.from_numpy(b),
         kid_subsets=1,
-        kid_subset_size=90,
+        kid_subset_size=len(a),
         verbose=False,
-    )["kernel_inception_distance_mean"]
-    assert _kid(a, b).value == pytest.approx(theirs, rel=1e-10)
+    )
+    return float(found["kernel_inception_distance_mean"])
+
+
+@pytest.mark.parametrize("tile", [17, 90, 2048])
+def test_agrees_with_torch_fidelity(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
+    monkeypatch.setattr(kernel, "TILE", tile)
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(90, 24)), rng.normal(0.2, 1.1, size=(90, 24))
+    assert kernel_distance(a, b)[0] == pytest.approx(_theirs(a, b), rel=1e-10)
+    single = kernel_distance(a.astype(np.float32), b.astype(np.float32))[0]
+    assert single == pytest.approx(_theirs(a, b), abs=1e-6 * float(across(a, b)[0]))
+
+
+def test_replicates_are_weighted_sums_without_pairs_of_one_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kernel, "TILE", 16)
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(40, 5)), rng.normal(size=(50, 5))
+    draws = _draws(40, 2, draws=6), _draws(50, draws=6)
+    found = within(x, draws[0]), across(x, y, *draws)
+    own, cross = (x @ x.T / 5 + 1) ** 3, (x @ y.T / 5 + 1) ** 3
+    np.fill_diagonal(own, 0)
+    for place in range(6):
+        w, v = (d[place].astype(float) for d in draws)
+        expected = w @ own @ w / (w.sum() ** 2 - (w**2).sum())
+        assert found[0][place + 1] == pytest.approx(expected)
+        assert found[1][place + 1] == pytest.approx(w @ cross @ v / w.sum() / v.sum())
 
 
 def test_is_unbiased_at_small_n() -> None:
     rng = np.random.default_rng(2)
     values = [
-        _kid(rng.normal(size=(8, 4)), rng.normal(size=(8, 4)), bootstrap=0).value
-        for _ in range(800)
+        kernel_distance(rng.normal(size=(8, 4)), rng.normal(size=(8, 4)))[0] for _ in range(800)
     ]
     assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(len(values))
 
 
-def test_unequal_sides_work() -> None:
-    rng = np.random.default_rng(3)
-    a, b = rng.normal(size=(30, 4)), rng.normal(3, 1, size=(70, 4))
-    found = _kid(a, b)
-    assert found.interval is not None
-    assert 0 < found.interval[0] < found.value < found.interval[1]
+def test_a_draw_of_one_image_has_no_pairs() -> None:
+    once = np.array([[1, 0, 0], [3, 0, 0], [1, 1, 0]], dtype=np.uint16)
+    found = within(np.eye(3), once)
+    assert np.isfinite(found[[0, 3]]).all()
+    assert np.isnan(found[[1, 2]]).all()
 
 
-def test_interval_covers_the_truth() -> None:
-    """The true distance of N(0, 1) and N(0.5, 1), from a large sample, in most intervals."""
-    rng = np.random.default_rng(4)
-    truth = _kid(rng.normal(size=(4000, 2)), rng.normal(0.5, 1, size=(4000, 2)), bootstrap=0).value
-    inside = 0
-    for _ in range(100):
-        a, b = rng.normal(size=(60, 2)), rng.normal(0.5, 1, size=(60, 2))
-        low, high = _kid(a, b, bootstrap=200).interval or (0, 0)
-        inside += low <= truth <= high
-    assert inside >= 86
-
-
-def test_groups_widen_the_interval() -> None:
-    rng = np.random.default_rng(5)
-    centres = rng.normal(size=(20, 3)).repeat(5, axis=0)
-    a, b = centres + 0.01 * rng.normal(size=(100, 3)), rng.normal(size=(100, 3))
-    widths = []
-    for names in (_names(100), _names(100, 5)):
-        draw = np.random.default_rng(0)
-        low, high = kernel_distance(a, b, names, _names(100), draw).interval or (0, 0)
-        widths.append(high - low)
-    assert widths[1] > 1.3 * widths[0]
-
-
-def test_few_groups_have_no_interval() -> None:
-    rng = np.random.default_rng(6)
-    a, b = rng.normal(size=(30, 3)), rng.normal(size=(30, 3))
-    found = kernel_distance(a, b, _names(30, 10), _names(30), rng)
-    assert found.interval is None
-    assert found.value == pytest.approx(_kid(a, b).value)
+def test_one_image_is_refused() -> None:
     with pytest.raises(ValueError, match="two images"):
-        _kid(a[:1], b)
+        kernel_distance(np.zeros((1, 3)), np.zeros((5, 3)))

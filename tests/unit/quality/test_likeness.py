@@ -11,9 +11,11 @@ import pytest
 
 from core.manifest import ImageRecord
 from core.quality import likeness as module
-from core.quality.likeness import likeness
+from core.quality.likeness import Measure, likeness
 from core.quality.rows import QualityRow
+from core.quality.similarity import ms_ssim, ssim
 
+MEASURES = [Measure("ssim", ssim, "11 pixels"), Measure("ms_ssim", ms_ssim, "161 pixels")]
 _pixels: dict[str, np.ndarray] = {}
 
 
@@ -66,7 +68,7 @@ def _rng(*key: int | str) -> np.random.Generator:
 
 
 def _rows(real: list[ImageRecord], made: list[ImageRecord]) -> dict[Any, QualityRow]:
-    found = likeness(real, made, _pixels.__getitem__, _rng)
+    found = likeness(real, made, MEASURES, _pixels.__getitem__, _rng)
     return {(row.metric, row.label): row for row in found.rows}
 
 
@@ -118,6 +120,22 @@ def test_large_classes_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PER_CLASS", 5)
     rows = _rows(*_mirrored(9))
     assert [rows[f"ssim_{m}", "a"].n for m in ("aligned", "raw", "within")] == [5, 5, 5]
+
+
+def test_what_is_too_small_for_a_measure_is_left_out_of_that_one() -> None:
+    rows = _rows(*_mirrored(8))
+    small = rows["ms_ssim_raw", "a"]
+    assert (small.value, small.estimable, small.n, small.left_out) == (None, False, 0, 8)
+    assert "161 pixels" in str(small.reason)
+    assert rows["ssim_raw", "a"].value is not None
+    assert not rows["ms_ssim_within", None].estimable
+
+
+def test_sources_that_share_groups_give_no_interval() -> None:
+    real, made = _mirrored(8)
+    chained = [replace(m, group_ids=(f"g{i}", f"g{i + 1}")) for i, m in enumerate(made)]
+    row = _rows(real, chained)["ssim_raw", "a"]
+    assert (row.interval, row.reason) == (None, "too few groups for an interval")
 
 
 def test_no_images_no_rows_of_classes() -> None:

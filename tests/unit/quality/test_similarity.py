@@ -1,4 +1,4 @@
-"""SSIM agrees with scikit-image; aligned undoes the recorded transform."""
+"""SSIM agrees with scikit-image, MS-SSIM with torchmetrics; only the valid part counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from skimage.metrics import structural_similarity
 
 from core.quality import similarity
-from core.quality.similarity import aligned_ssim, raw_ssim, ssim
+from core.quality.similarity import ms_ssim, ssim
 
 
 def _picture(seed: int, height: int = 60, width: int = 80, grey: bool = False) -> np.ndarray:
@@ -63,33 +63,6 @@ def test_unlike_sizes_are_refused() -> None:
         ssim(_picture(1), _picture(1, 50))
 
 
-def _turned(source: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    matrix = np.vstack([cv2.getRotationMatrix2D((39.5, 29.5), 30, 1.1), [0, 0, 1]])
-    image = cv2.warpPerspective(source, matrix, (90, 70), borderMode=cv2.BORDER_REFLECT)
-    return np.asarray(image), matrix
-
-
-def test_aligned_undoes_the_transform() -> None:
-    source = _picture(1)
-    image, matrix = _turned(source)
-    assert aligned_ssim(image, source, matrix) == pytest.approx(1, abs=1e-9)
-    assert (aligned_ssim(image, source, np.eye(3)) or 0) < 0.7
-    assert (raw_ssim(image, source) or 0) < 0.7
-
-
-def test_aligned_without_overlap_is_none() -> None:
-    away = np.array([[1.0, 0, 500], [0, 1, 0], [0, 0, 1]])
-    assert aligned_ssim(_picture(1), _picture(1), away) is None
-
-
-def test_raw_pads_to_one_size() -> None:
-    small = _picture(1, 40, 40)
-    framed = np.zeros((60, 50, 3), np.uint8)
-    framed[10:50, 5:45] = small
-    assert raw_ssim(small, framed) == pytest.approx(1)
-    assert raw_ssim(_picture(1, 30, 90), _picture(2, 90, 30)) is not None
-
-
 def test_grey_and_colour_can_be_compared() -> None:
     grey = _picture(1, grey=True)
     colour = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
@@ -107,3 +80,42 @@ def test_large_images_are_compared_smaller(monkeypatch: pytest.MonkeyPatch) -> N
     b = a.copy()
     b[:, 40:] = 0
     assert ssim(a, b, half) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("height", "width"), [(176, 200), (163, 251)])
+def test_ms_ssim_agrees_with_torchmetrics(height: int, width: int) -> None:
+    import torch
+
+    from core.features.torchvision_loader import load_torchvision
+
+    load_torchvision()
+    from torchmetrics.functional.image import (
+        multiscale_structural_similarity_index_measure as theirs,
+    )
+
+    a = _picture(1, height, width)
+    b = _noisy(a)
+    images = [torch.from_numpy(x.astype(np.float64)).permute(2, 0, 1)[None] for x in (a, b)]
+    expected = float(theirs(*images, sigma=1.5, data_range=255.0))
+    assert ms_ssim(a, b) == pytest.approx(expected, abs=1e-6)
+    assert ms_ssim(a, a) == pytest.approx(1)
+
+
+def test_ms_ssim_needs_a_window_at_each_scale() -> None:
+    assert ms_ssim(_picture(1, 160, 300), _picture(2, 160, 300)) is None
+    assert ms_ssim(_picture(1, 176, 300), _picture(2, 176, 300)) is not None
+
+
+def test_ms_ssim_counts_the_valid_part_only() -> None:
+    a = _picture(1, 400, 400)
+    b = a.copy()
+    b[:, 200:] = 0
+    valid = np.zeros(a.shape[:2], dtype=bool)
+    valid[:, :200] = True
+    assert ms_ssim(a, b, valid) == pytest.approx(1)
+    assert (ms_ssim(a, b) or 0) < 0.8
+
+
+def test_ms_ssim_of_a_negative_is_zero_and_not_an_error() -> None:
+    a = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    assert ms_ssim(a, 255 - a) == 0
