@@ -67,7 +67,7 @@ def _scale(transform: NDArray[np.float64], source: Pixels) -> float:
 
 def _coarser(pixels: Pixels, scale: float) -> tuple[Pixels, NDArray[np.float64]]:
     """Return the shrunk image and the matrix that maps old pixel coordinates to its own."""
-    small = np.asarray(shrunk(pixels, scale), dtype=np.uint8)
+    small = shrunk(pixels, scale)
     x, y = small.shape[1] / pixels.shape[1], small.shape[0] / pixels.shape[0]
     return small, np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1.0]])
 

@@ -57,7 +57,8 @@ def within(x: Matrix, draws: Draws | None = None) -> Means:
     if draws is not None:
         size, squares = _moments(draws)
         pairs = np.append(pairs, size**2 - squares)
-    return np.divide(total, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    result: Means = np.divide(total, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    return result
 
 
 def across(

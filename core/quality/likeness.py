@@ -244,14 +244,15 @@ def _within_row(metric: str, measure: Measure, found: _Class) -> QualityRow:
 def _overall_within(metric: str, rows: Sequence[QualityRow]) -> QualityRow:
     """Return the mean over the classes that have a value, and the floor over the same classes."""
     usable = [row for row in rows if row.value is not None]
-    floors = [row.floor for row in usable]
+    values = [row.value for row in rows if row.value is not None]
+    floors = [row.floor for row in usable if row.floor is not None]
     return QualityRow(
         metric,
         None,
         None,
         sum(row.n for row in usable),
-        float(np.mean([row.value for row in usable])) if usable else None,
-        floor=float(np.mean(floors)) if floors and None not in floors else None,
+        float(np.mean(values)) if values else None,
+        floor=float(np.mean(floors)) if floors and len(floors) == len(values) else None,
         estimable=bool(usable),
         reason=None if usable else "no class could be compared",
     )

@@ -22,7 +22,7 @@ def measures(names: Sequence[str], weights_dir: Path, device: str) -> list[Measu
     """Return the measures of these names, in their order; WeightsMissing."""
     made = {
         "ssim": lambda: Measure("ssim", ssim, "at least 11 pixels a side"),
-        "ms_ssim": lambda: Measure("ms_ssim", ms_ssim, "at least 161 pixels a side"),
+        "ms_ssim": lambda: Measure("ms_ssim", ms_ssim, "at least 176 pixels a side"),
         perceptual.NAME: lambda: Measure(
             perceptual.NAME,
             perceptual.load(perceptual.find(weights_dir), device),

@@ -120,8 +120,8 @@ class Lpips:
         import torch
 
         colour = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, np.newaxis], 3, axis=2)
-        values = (colour * inside[:, :, np.newaxis]).astype(np.float32) / 127.5 - 1
-        values = (values - np.float32(_SHIFT)) / np.float32(_SCALE)
+        values = (colour * inside[:, :, np.newaxis]).astype(np.float64) / 127.5 - 1
+        values = ((values - np.array(_SHIFT)) / np.array(_SCALE)).astype(np.float32)
         return torch.from_numpy(values).to(self._device).permute(2, 0, 1)[None]
 
     def _distance(self, images: torch.Tensor, mask: torch.Tensor) -> float | None:

@@ -1,7 +1,7 @@
 """Structural similarity of two images of one size: SSIM and MS-SSIM, Wang et al. 2003 and 2004.
 
 Gaussian window of 11 x 11 pixels (sigma 1.5), population covariance, range 255, colour channels
-averaged; the same settings of scikit-image (SSIM) and torchmetrics (MS-SSIM) agree within 1e-6.
+averaged; the same settings of scikit-image (SSIM) and pytorch-msssim (MS-SSIM) agree within 1e-6.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ def ms_ssim(first: Pixels, second: Pixels, valid: Mask | None = None) -> float |
     """Return the MS-SSIM, 0..1: the structure at five scales, the luminance at the coarsest.
 
     Each scale halves the last one (mean of 2 x 2 pixels). None when a scale has no whole window:
-    always below 161 pixels on the shorter side. Structure below zero counts as zero.
+    always below 176 pixels on the shorter side. Structure below zero counts as zero.
+    Channels are averaged last.
     """
     a, b, inside = prepared(first, second, valid, LONGEST)
     x, y = a.astype(np.float64), b.astype(np.float64)
-    value = 1.0
+    values: Plane = np.ones(x.shape[2:])
     for scale, weight in enumerate(SCALE_WEIGHTS):
         if scale:
             x, y, inside = _halved(x), _halved(y), _halved(inside.astype(np.float64)) == 1
@@ -53,9 +54,9 @@ def ms_ssim(first: Pixels, second: Pixels, valid: Mask | None = None) -> float |
             return None
         luminance, structure = _maps(x, y)
         last = scale == len(SCALE_WEIGHTS) - 1
-        part = float((luminance * structure if last else structure)[whole].mean())
-        value *= max(0.0, part) ** weight
-    return value
+        part = (luminance * structure if last else structure)[whole].mean(axis=0)
+        values = values * np.maximum(part, 0) ** weight
+    return float(values.mean())
 
 
 def prepared(
@@ -70,19 +71,19 @@ def prepared(
         raise ValueError(f"images of unlike size: {first.shape} and {second.shape}")
     inside = np.ones(a.shape[:2], dtype=bool) if valid is None else valid
     if max(inside.shape) > longest:
-        part = shrunk(inside.astype(np.float32), longest / max(inside.shape))
         scale = longest / max(inside.shape)
-        a, b, inside = shrunk(a, scale), shrunk(b, scale), part > 0.999
+        inside = shrunk(255 * inside.astype(np.uint8), scale) == 255
+        a, b = shrunk(a, scale), shrunk(b, scale)
     return a, b, inside
 
 
-def shrunk(pixels: NDArray[np.generic], scale: float) -> NDArray[np.generic]:
+def shrunk(pixels: Pixels, scale: float) -> Pixels:
     """Return the image at ``scale`` (below 1) of its size, each pixel the mean over its area."""
     import cv2
 
     height, width = pixels.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _alike(first: Pixels, second: Pixels) -> tuple[Pixels, Pixels]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.features.contract import Backbone, Weights, backbone
 from core.features.weights import find_weights, torch_cache_folders
@@ -75,7 +75,7 @@ def _repooled(block: torch.nn.Module, pool: torch.nn.Module) -> torch.nn.Module:
     """
     import torch
 
-    convolution = block.branch_pool
+    convolution: Any = block.branch_pool
     block.branch_pool = torch.nn.Identity()
 
     class Repooled(torch.nn.Module):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, WeightsMissing
 from core.features import shards
 from core.jobs.kinds.evaluate import EvaluateParams
 from tests.unit.jobs.inline import InlineRunner
@@ -46,7 +46,7 @@ def test_rows_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert frechet["value"] is not None
     assert frechet["reference_contains_parents"] is False
     assert found["fd_efficientnet_lite0", "b"]["value"] is None
-    assert found["kid_efficientnet_lite0", "b"]["reason"].startswith("8 images")
+    assert found["kid_efficientnet_lite0", "b"]["reason"].startswith("4 images")
     for name in ("quality.png", "similarity.png"):
         assert done.artifacts[name].read_bytes().startswith(PNG)
     again = runner.run("evaluate", params)
@@ -63,6 +63,33 @@ def test_ssim_alone_needs_no_network(tmp_path: Path) -> None:
     }
     assert not (tmp_path / "features").exists()
     assert set(done.artifacts) == {"quality.json", "similarity.png"}
+
+
+def test_all_metrics_that_need_no_download(tmp_path: Path) -> None:
+    runner = InlineRunner(tmp_path)
+    metrics = ["prdc", "vendi", "fd_infinity", "ms_ssim", "prdc"]
+    done = runner.run("evaluate", _versions(runner) | {"metrics": metrics})
+    found = {row["metric"] for row in done.result["rows"]}
+    over = ("precision", "recall", "density", "coverage", "vendi", "fd_infinity")
+    assert found == {f"{name}_efficientnet_lite0" for name in over} | {
+        f"ms_ssim_{way}" for way in ("aligned", "raw", "within")
+    }
+    assert len(done.result["rows"]) == 3 * 9
+    for row in done.result["rows"]:  # few and small images: refused, each with its reason
+        assert (row["value"], row["estimable"]) == (None, False)
+        assert row["reason"]
+    assert done.artifacts["quality.png"].read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize("metric", ["fid", "lpips"])
+def test_missing_weights_fail_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
+    runner = InlineRunner(tmp_path)
+    with pytest.raises(WeightsMissing, match="curl -fL"):
+        runner.run("evaluate", _versions(runner) | {"metrics": ["fd", "ssim", metric]})
+    assert not (tmp_path / "features").exists()
 
 
 def test_refusals_name_the_field(tmp_path: Path) -> None:

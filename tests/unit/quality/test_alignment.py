@@ -55,7 +55,7 @@ def test_a_larger_image_is_compared_at_the_size_of_its_source() -> None:
     image = cv2.resize(source, (192, 192), interpolation=cv2.INTER_CUBIC)
     pair = aligned(np.asarray(image), source, _resized(3))
     assert pair.first.shape == (64, 64, 3)
-    assert (_likeness(pair) or 0) > 0.95
+    assert (_likeness(pair) or 0) > 0.9
 
 
 @pytest.mark.parametrize("factor", [0.3, 0.5, 0.77, 1.6])
