@@ -91,7 +91,8 @@ def test_ms_ssim_agrees_with_pytorch_msssim(height: int, width: int) -> None:
     b = _noisy(a)
     images = [torch.from_numpy(x.astype(np.float64)).permute(2, 0, 1)[None] for x in (a, b)]
     expected = float(theirs(*images, data_range=255.0))
-    assert ms_ssim(a, b) == pytest.approx(expected, abs=1e-6)
+    # the window of the reference is float32
+    assert ms_ssim(a, b) == pytest.approx(expected, abs=5e-6)
     assert ms_ssim(a, a) == pytest.approx(1)
 
 
