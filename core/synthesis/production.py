@@ -127,11 +127,11 @@ def produce(
     threads: int = 1,
     resolution: int | None = None,
 ) -> Iterator[Finished]:
-    """Make orders on some threads; those of one source follow each other.
+    """Make orders on some threads, in their order (see ``near_each_other``).
 
     Only a few are in memory at once. Closing the iterator stops what has not begun.
     """
-    ordered = iter(near_each_other(orders))
+    ordered = iter(orders)
     if threads == 1:  # handing over to a thread costs more than it gains
         yield from (finish(spec, params, order, load, resolution) for order in ordered)
         return
@@ -236,7 +236,7 @@ def _words(step: Mapping[str, Any]) -> str:
 
 
 def near_each_other(orders: Iterable[Order]) -> list[Order]:
-    """Return orders so that those of one source follow each other."""
+    """Return orders so that those of one source follow each other: it is decoded once then."""
     return sorted(orders, key=lambda o: (o.parents[0].sha256 if o.parents else "", o.index))
 
 

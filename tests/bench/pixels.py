@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,7 +28,7 @@ from core.jobs.runtime import JobRuntime, JobTask
 from core.storage.blobs import stage
 from core.synthesis.contract import GENERATORS
 from core.synthesis.procedural import write_dataset
-from core.synthesis.production import PixelCache, produce, usable_sources
+from core.synthesis.production import PixelCache, near_each_other, produce, usable_sources
 from tests.bench.measure import Row, alternating, ratio_row
 
 IMAGES, IMPORTED = 320, 1600
@@ -105,7 +104,8 @@ class Bench:
     def augment(self, name: str, raw: dict[str, Any], goal: float) -> Row:
         """Augment as a synthesize job of the demo does, against a script that saves image by image.
 
-        Each real image gives five, as in the demo; the script makes as many. Both sides write JPEG
+        Each real image gives five, as in the demo, and every class as many as the others, so that
+        each operation is done as often as in the script, which makes as many. Both write JPEG
         of quality 95 into a folder that is new in each round: a file written over, or made just
         after others were removed, costs the disk several times as much. Ours divides the plan as
         the job does, over one process a slot.
@@ -113,9 +113,9 @@ class Bench:
         generator = GENERATORS.get("augment")
         params = generator.params.model_validate(raw)
         sources = usable_sources(self.intake.records, "all")
-        have = Counter(source.label for source in sources)
-        counts = {label: 5 * count for label, count in have.items()}
-        orders = generator.instance.plan(params, sources, counts, 0)
+        labels = sorted({source.label for source in sources})
+        counts = dict.fromkeys(labels, 5 * len(sources) // len(labels))
+        orders = near_each_other(generator.instance.plan(params, sources, counts, 0))
         shards = [orders[start:stop] for start, stop in shard_bounds(len(orders))]
         folders = (self.folder / f"{name}_{number}" for number in itertools.count())
 

@@ -148,7 +148,7 @@ class Campaign:
     def __init__(self, ctx: JobContext, params: SynthesizeParams) -> None:
         from core.synthesis.contract import GENERATORS
         from core.synthesis.parameters import generator_params
-        from core.synthesis.production import require_modalities, usable_sources
+        from core.synthesis.production import near_each_other, require_modalities, usable_sources
 
         ctx.progress("plan", 0, 1)
         records = ctx.manifest(params.dataset_version_id)
@@ -164,11 +164,12 @@ class Campaign:
         used: list[Source] = [s for s in sources if s.label in counts]
         require_modalities(self.spec, used)
         orders = self.spec.instance.plan(self.params, used, counts, params.seed)
-        self.orders: list[Order] = preview(orders, params.limit) if params.limit else orders
+        chosen = preview(orders, params.limit) if params.limit else orders
+        self.orders: list[Order] = near_each_other(chosen)
         self.empty = sorted(label for label, count in classes.items() if not count)
 
     def make(self, orders: Sequence[Order], span: float = 1.0) -> list[ImageRecord]:
-        """Make orders on the job's threads; returns their records in the order of their index.
+        """Make orders on the job's threads; returns their records by index.
 
         ``span`` is the part of the job's progress that this fills.
         """
@@ -221,9 +222,9 @@ def _merged(ctx: JobContext) -> list[ImageRecord]:
     from core.manifest import read_manifest
 
     found: list[ImageRecord] = []
-    for child in sorted(ctx.children, key=lambda c: int(c.params["start"])):
+    for child in ctx.children:
         found += read_manifest(ctx.blob(child.artifacts["shard.parquet"].sha256))
-    return found
+    return sorted(found, key=lambda record: record.provenance["index"])
 
 
 def _submitted_classes(params: SynthesizeParams, inputs: Inputs) -> dict[str, int]:

@@ -133,6 +133,25 @@ def test_the_manifest_hash_does_not_depend_on_the_shards(
     )
 
 
+def test_shards_share_no_source_but_at_their_edges(
+    runner: InlineRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = runner.version(dataset(runner))
+    monkeypatch.setattr(kind, "INLINE_IMAGES", 0)
+    monkeypatch.setattr(kind, "SHARD_IMAGES", 10)
+    slices: list[set[str]] = []
+    make = kind.Campaign.make
+
+    def watched(campaign: kind.Campaign, orders: Any, span: float = 1.0) -> list[ImageRecord]:
+        slices.append({order.parents[0].sha256 for order in orders})
+        return make(campaign, orders, span)
+
+    monkeypatch.setattr(kind.Campaign, "make", watched)
+    run(runner, version, counts={"mel": 40}, sources="all")
+    assert len(slices) == 4
+    assert sum(map(len, slices)) <= len(set().union(*slices)) + len(slices) - 1
+
+
 def test_the_order_of_rows_and_new_ids_change_nothing(runner: InlineRunner) -> None:
     first, second = dataset(runner), dataset(runner)[::-1]
     hashes = {

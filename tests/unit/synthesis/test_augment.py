@@ -17,6 +17,7 @@ from core.synthesis.production import (
     PixelCache,
     describe,
     finish,
+    near_each_other,
     produce,
     replay,
     require_modalities,
@@ -182,7 +183,7 @@ def test_the_cache_decodes_a_source_once_while_it_is_in_use() -> None:
         return image(sha256)
 
     cache = PixelCache(reading, 2)
-    list(produce(SPEC, SPEC.params(), orders(40), cache, threads=1))
+    list(produce(SPEC, SPEC.params(), near_each_other(orders(40)), cache, threads=1))
     assert len(read) == 4
     assert not cache(source(0)).flags.writeable
 
