@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b32encode
 from typing import Literal, get_args
 
 import uuid_utils
@@ -30,18 +31,24 @@ Prefix = Literal[
 PREFIXES: tuple[str, ...] = get_args(Prefix)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: sorts as the number does
+_TO_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567=", _ALPHABET.encode() + b"=")
 _LENGTH = 26
 _FORM = re.compile(rf"(?P<prefix>{'|'.join(PREFIXES)})_[{_ALPHABET}]{{{_LENGTH}}}")
 
 
 def new_id(prefix: Prefix) -> str:
     """Return a new identifier; later ones of one process sort after earlier ones."""
-    number = uuid_utils.uuid7().int
-    digits = []
-    for _ in range(_LENGTH):
-        number, digit = divmod(number, 32)
-        digits.append(_ALPHABET[digit])
-    return f"{prefix}_{''.join(reversed(digits))}"
+    return f"{prefix}_{_digits(uuid_utils.uuid7().bytes)}"
+
+
+def id_of(prefix: Prefix, digest: bytes) -> str:
+    """Return the identifier that belongs to a digest of at least 16 bytes."""
+    return f"{prefix}_{_digits(digest[:16])}"
+
+
+def _digits(number: bytes) -> str:
+    # 20 bytes are 32 digits, of which the first six are the four bytes put before: 0
+    return b32encode(bytes(4) + number).translate(_TO_CROCKFORD)[-_LENGTH:].decode()
 
 
 def is_id(text: str, prefix: Prefix) -> bool:

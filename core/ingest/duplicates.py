@@ -19,8 +19,8 @@ from core.ingest.fingerprints import FORMS, SIDE, Fingerprint, apply_form, forms
 
 _ROWS, _COLUMNS = 64, 4096
 """Hashes compared at a time: 2 MB of differences a thread, whatever the number of images."""
-_PAIRS = 2048
-"""Candidate pairs whose thumbnails are compared at a time."""
+_PAIRS = 256
+"""Candidate pairs whose thumbnails are compared at a time: 2 MB, so as a core's cache holds."""
 _FLAT = 1.0
 """Grey levels of standard deviation below which a thumbnail shows nothing to compare."""
 

@@ -51,9 +51,8 @@ def fingerprint(pixels: Pixels) -> Fingerprint:
 
     while min(pixels.shape[:2]) < SIDE:  # only shrinking is an average
         pixels = pixels.repeat(2, axis=0).repeat(2, axis=1)
-    thumbnail = cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    if thumbnail.ndim == 3:
-        thumbnail = cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
+    thumbnail = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     basis = _cosines()
     signs = basis @ (thumbnail - np.float64(thumbnail.mean())) @ basis.T > _NOISE
     signs[0, 0] = False

@@ -8,12 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.ids import id_of
 from core.ingest.layouts import GroupBasis
 from core.ingest.metadata import GROUP_KEYS
 
 LARGE_SHARE = 0.05
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_LENGTH = 26
 _MAJORITY = 0.5
 
 
@@ -93,12 +92,7 @@ def metadata_keys(metadata: Mapping[str, Any], pixel_sha256: str) -> list[str]:
 def group_id(members: Iterable[str]) -> str:
     """Return the id of a group, from the pixel hashes of its members and nothing else."""
     digest = hashlib.sha256("\n".join(sorted(set(members))).encode()).digest()
-    number = int.from_bytes(digest, "big")
-    letters = []
-    for _ in range(_LENGTH):
-        number, digit = divmod(number, 32)
-        letters.append(_ALPHABET[digit])
-    return "grp_" + "".join(letters)
+    return id_of("grp", digest)
 
 
 def group_basis(

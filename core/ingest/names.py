@@ -31,7 +31,7 @@ def safe_name(name: str) -> str:
     ``unsafe_path`` for absolute, drive and backslash paths and for ``..``.
     """
     text = unicodedata.normalize("NFC", _readable(name))
-    if any(unicodedata.category(c) in _HIDDEN_CATEGORIES and c not in _JOINERS for c in text):
+    if not _is_shown(text):
         raise Rejected("bad_name", "The name holds control or direction-changing characters")
     if len(text) > MAX_NAME_CHARACTERS:
         raise Rejected("name_too_long", f"The name is longer than {MAX_NAME_CHARACTERS} characters")
@@ -44,6 +44,12 @@ def safe_name(name: str) -> str:
     if any(len(part.encode()) > MAX_COMPONENT_BYTES for part in kept):
         raise Rejected("name_too_long", f"A part of the name exceeds {MAX_COMPONENT_BYTES} bytes")
     return "/".join(kept)
+
+
+def _is_shown(text: str) -> bool:
+    if text.isascii():
+        return text.isprintable()
+    return all(unicodedata.category(c) not in _HIDDEN_CATEGORIES or c in _JOINERS for c in text)
 
 
 def shown_name(name: str) -> str:

@@ -28,6 +28,7 @@ _MANY = 32
 """From this many files on, one syncfs is cheaper than an fsync each."""
 _NAME = re.compile(r"[0-9a-f]{64}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 
 @contextmanager
@@ -187,12 +188,16 @@ def _write(data: bytes, target: str) -> None:
     """Write a file under a name of this thread's own first: nobody may find a part of it."""
     partial = f"{target}.{threading.get_native_id()}"
     try:
-        file = open(partial, "wb")  # noqa: PTH123, SIM115
+        descriptor = os.open(partial, _NEW, 0o666)
     except FileNotFoundError:
         Path(target).parent.mkdir(parents=True, exist_ok=True)
-        file = open(partial, "wb")  # noqa: PTH123, SIM115
-    with file:
-        file.write(data)
+        descriptor = os.open(partial, _NEW, 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    finally:
+        os.close(descriptor)
     os.rename(partial, target)  # noqa: PTH104
 
 
