@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,11 +53,16 @@ class ImageRecord:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+_OF_THIS_MAKING = frozenset({"image_id", "parents"})
+_IDENTITY = tuple(f.name for f in fields(ImageRecord) if f.name not in _OF_THIS_MAKING)
+
+
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of a value: sorted keys, no spaces, UTF-8, no NaN."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return _ENCODER.encode(value)
 
 
 def manifest_sha256(records: Iterable[ImageRecord]) -> str:
@@ -73,9 +78,8 @@ def manifest_sha256(records: Iterable[ImageRecord]) -> str:
 
 
 def _identity(record: ImageRecord) -> dict[str, Any]:
-    row = asdict(record)
-    del row["image_id"], row["parents"]
-    row["group_ids"] = sorted(row["group_ids"])
+    row = {name: getattr(record, name) for name in _IDENTITY}
+    row["group_ids"] = sorted(record.group_ids)
     return row
 
 
