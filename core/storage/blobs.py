@@ -161,12 +161,11 @@ class BlobStore:
             for (source, target), here in zip(moves, present, strict=True):
                 if here:
                     os.utime(source)  # before the rename: no moment at which it looks old
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    source.rename(target)
+                    _move(source, target)
                 else:
                     os.utime(self.find(target.name))
-            folders = {parent for _, target in moves for parent in list(target.parents)[:3]}
-            _flush(sorted(folders), self.root)
+            some = moves[: _MANY + 1]  # more need not be named: the whole volume is flushed
+            _flush([target.parents[above] for _, target in some for above in range(3)], self.root)
 
 
 def stage(data: bytes | Path, folder: Path) -> str:
@@ -201,6 +200,14 @@ def _write(data: bytes, target: str) -> None:
     os.rename(partial, target)  # noqa: PTH104
 
 
+def _move(source: Path, target: Path) -> None:
+    try:
+        source.rename(target)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)
+
+
 def _flush(paths: Sequence[Path], root: Path) -> None:
     """Put files or folders on the disk: one by one, or many with one call for the volume."""
     if len(paths) > _MANY:
@@ -212,7 +219,7 @@ def _flush(paths: Sequence[Path], root: Path) -> None:
         finally:
             os.close(descriptor)
         return
-    for path in paths:
+    for path in dict.fromkeys(paths):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

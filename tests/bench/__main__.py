@@ -31,29 +31,23 @@ PARTS = ("pixels", "service", "quality")
 
 
 def measure(folder: Path, names: list[str], full: bool) -> Iterator[Row]:
-    bench = None
     pixels = Bench.ROWS if "pixels" in names else [n for n in Bench.ROWS if n in names]
     service = ROWS if "service" in names else [name for name in ROWS if name in names]
-    if pixels or "two_workers" in service:
-        bench = Bench(folder)
-    if bench and pixels:
-        yield from bench.rows(list(pixels))
+    if pixels:
+        yield from Bench(folder).rows(list(pixels))
     for name, row in QUALITY.items():
         if "quality" in names or name in names:
             yield row(full)
     if service:
-        yield from measure_service(folder, service, full, bench)
+        yield from measure_service(folder, service, full)
 
 
-def measure_service(
-    folder: Path, wanted: Iterable[str], full: bool, bench: Bench | None
-) -> Iterator[Row]:
+def measure_service(folder: Path, wanted: Iterable[str], full: bool) -> Iterator[Row]:
     (folder / "service").mkdir()
-    archive = bench.archive if bench else folder
     with Servers(folder / "servers") as servers:
         upgrade(servers.database_url)
         stack = Stack(servers.database_url, servers.redis_url, folder / "service")
-        measures = rows(archive, full)
+        measures = rows(full)
         try:
             for name in wanted:
                 yield measures[name](stack)

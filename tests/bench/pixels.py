@@ -188,9 +188,9 @@ class Bench:
     }
 
 
-def drawn(folder: Path, images: int) -> tuple[list[Path], Path]:
+def drawn(folder: Path, images: int, size: int = SIZE) -> tuple[list[Path], Path]:
     """Draw a dataset of JPEGs; returns its files and an archive of it."""
-    write_dataset(folder, seed=5, images=images, size=SIZE)
+    write_dataset(folder, seed=5, images=images, size=size)
     packed = folder.with_suffix(".zip")
     with zipfile.ZipFile(packed, "w") as archive:
         for path in sorted(folder.rglob("*")):

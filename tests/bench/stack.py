@@ -70,14 +70,14 @@ class Stack:
         answer.raise_for_status()
         return answer.headers["Location"]
 
-    def ended(self, path: str) -> dict[str, Any]:
-        """Wait for the success of a job."""
+    def ended(self, path: str, every: float = 0.02) -> dict[str, Any]:
+        """Wait for the success of a job, looking every so many seconds."""
 
         def read() -> dict[str, Any] | None:
             job: dict[str, Any] = self.client.get(path).json()
             return job if job["status"] in ("succeeded", "failed", "canceled") else None
 
-        job = eventually(read)
+        job = eventually(read, every=every)
         if job["status"] != "succeeded":
             raise SystemExit(f"{path}: {job['error']}")
         return job

@@ -40,7 +40,9 @@ TIMINGS = {
 PATIENCE_SECONDS = 120.0
 
 
-def eventually(read: Callable[[], T | None], patience: float = PATIENCE_SECONDS) -> T:
+def eventually(
+    read: Callable[[], T | None], patience: float = PATIENCE_SECONDS, every: float = 0.02
+) -> T:
     """Read until there is something; a bounded wait for other processes, not a pause."""
     until = time.monotonic() + patience
     while True:
@@ -49,7 +51,7 @@ def eventually(read: Callable[[], T | None], patience: float = PATIENCE_SECONDS)
             return value
         if time.monotonic() > until:
             raise AssertionError(f"nothing within {patience:g} s")
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 @dataclass
