@@ -53,12 +53,12 @@ def append(
     InvalidInput ``no_images`` when nothing new is left.
     """
     near = near or NearThreshold()
-    fresh, prints, rejects = _new_only(records, intake)
+    fresh, prints, again, rejects = _new_only(records, intake)
     if intake.info.get("near_search") == "thorough":
         pairs = _thorough_cross_pairs(records, prints, load, near, aligned, threads)
     else:
         pairs = _cross_pairs(records, prints, load, near, threads)
-    fresh, bridging, joined = _regrouped(list(records), fresh, pairs, seed)
+    fresh, bridging, joined = _regrouped(list(records), fresh, again, pairs, seed)
     rejects += bridging
     if not fresh:
         raise InvalidInput(
@@ -88,23 +88,27 @@ def append(
 
 def _new_only(
     records: Sequence[ImageRecord], intake: Intake
-) -> tuple[list[ImageRecord], list[Fingerprint], list[Reject]]:
+) -> tuple[list[ImageRecord], list[Fingerprint], list[ImageRecord], list[Reject]]:
+    """Return what is new with its fingerprints, what is there already, and the rejects of that."""
     known = {record.sha256: record for record in records}
     fresh: list[ImageRecord] = []
     prints: list[Fingerprint] = []
+    again: list[ImageRecord] = []
     rejects: list[Reject] = []
     for record, own in zip(intake.records, intake.prints, strict=True):
         old = known.get(record.sha256)
         if old is None:
             fresh.append(record)
             prints.append(own)
-        elif old.label == record.label:
+            continue
+        again.append(record)
+        if old.label == record.label:
             detail = f"The dataset holds this image already as {old.filename}"
             rejects.append(Reject(record.filename, "duplicate", detail))
         else:
             detail = f"The dataset holds this image as {old.filename} under {old.label}"
             rejects.append(Reject(record.filename, "conflicting_label", detail))
-    return fresh, prints, rejects
+    return fresh, prints, again, rejects
 
 
 def _cross_pairs(
@@ -165,11 +169,22 @@ def _thorough_cross_pairs(
 
 
 def _regrouped(
-    old: list[ImageRecord], new: list[ImageRecord], pairs: Sequence[NearPair], seed: int
+    old: list[ImageRecord],
+    new: list[ImageRecord],
+    again: Sequence[ImageRecord],
+    pairs: Sequence[NearPair],
+    seed: int,
 ) -> tuple[list[ImageRecord], list[Reject], list[ImageRecord]]:
-    """Return the new records with groups and splits, rejects, and the old ones regrouped."""
+    """Return the new records with groups and splits, rejects, and the old ones regrouped.
+
+    ``again`` are images of the archive that are among the old ones: what the archive says of them
+    ties images, too.
+    """
     together = old + new
-    keys = [[*metadata_keys(r.metadata, r.pixel_sha256), *_own(r)] for r in together]
+    keys = [_keys(record) for record in together]
+    place = {record.sha256: index for index, record in enumerate(old)}
+    for record in again:
+        keys[place[record.sha256]] += _keys(record)
     union = connect(keys, [(p.first, len(old) + p.second) for p in pairs])
     rejects: list[Reject] = []
     placed: dict[int, ImageRecord] = {}
@@ -206,8 +221,9 @@ def _from_dicom(records: Sequence[ImageRecord]) -> bool:
     return any("dicom" in record.provenance.get("import", {}) for record in records)
 
 
-def _own(record: ImageRecord) -> list[str]:
-    return [f"group_id\n{group}" for group in record.group_ids]
+def _keys(record: ImageRecord) -> list[str]:
+    named = metadata_keys(record.metadata, record.pixel_sha256)
+    return [*named, *(f"group_id\n{group}" for group in record.group_ids)]
 
 
 def _kept_pairs(

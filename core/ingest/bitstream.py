@@ -33,6 +33,9 @@ _APPLICATIONS = (
     (0xED, b"", "iptc"),
 )
 _LONGEST_SIDE = 2**31 - 1
+_CHUNK_KIND = re.compile(rb"[A-Za-z]{4}")
+_MAX_NAMES = 16
+"""Kinds of segments that are named as cut out; files have a handful."""
 _MAX_SCANS = 100
 """Encoders write about ten scans into a progressive JPEG."""
 
@@ -178,6 +181,8 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
         if end > len(data):
             raise Rejected("truncated", "The PNG ends inside a chunk")
         kind, body = data[position + 4 : position + 8], data[position + 8 : end - 4]
+        if not _CHUNK_KIND.fullmatch(kind):
+            raise Rejected("decode_failed", "The PNG has a chunk of an impossible kind")
         if zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             raise Rejected("decode_failed", "A checksum of the PNG is wrong")
         yield kind, body, data[position:end]
@@ -200,4 +205,4 @@ def _profile(body: bytes) -> bytes:
 
 
 def _unique(names: list[str]) -> tuple[str, ...]:
-    return tuple(sorted(set(names)))
+    return tuple(sorted(set(names))[:_MAX_NAMES])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 """The transfer syntax whose whole data set is one zlib stream of unknown size."""
+
+
+_CODE_STRING = re.compile(r"[A-Z0-9_ ]{0,16}")
+_WINDOW_FUNCTIONS = frozenset({"LINEAR", "LINEAR_EXACT", "SIGMOID"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ def _shown(dataset: Dataset) -> tuple[Pixels, dict[str, Any]]:
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 
     photometric = str(dataset.get("PhotometricInterpretation", ""))
+    if not _CODE_STRING.fullmatch(photometric):
+        raise Rejected("decode_failed", "The DICOM image has an impossible colour space")
     done: dict[str, Any] = {"photometric": photometric}
     array = dataset.pixel_array
     if photometric == "PALETTE COLOR":
@@ -84,6 +91,8 @@ def _shown(dataset: Dataset) -> tuple[Pixels, dict[str, Any]]:
     if array.ndim == 3:
         return _eight_bit(array, int(dataset.BitsStored)), done
     values = np.asarray(apply_modality_lut(array, dataset), dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise Rejected("decode_failed", "The rescaled values of the DICOM image are not finite")
     shade = _windowed(values, dataset, done)
     if photometric == "MONOCHROME1":
         shade = 1.0 - shade
@@ -97,6 +106,8 @@ def _windowed(
     centre, width = _first(dataset.get("WindowCenter")), _first(dataset.get("WindowWidth"))
     if centre is not None and width is not None and width >= 1:
         function = str(dataset.get("VOILUTFunction", "") or "LINEAR")
+        if function not in _WINDOW_FUNCTIONS:
+            raise Rejected("decode_failed", "The DICOM image has an unknown window function")
         done["window"] = {"centre": centre, "width": width, "function": function}
         if function == "SIGMOID":
             return np.asarray(1.0 / (1.0 + np.exp(-4.0 * (values - centre) / width)))

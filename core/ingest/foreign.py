@@ -10,7 +10,7 @@ from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from core.ingest.annotations import prepare_mask
 from core.ingest.decoder import DecoderLimits, Frame, Work, rejected
@@ -19,15 +19,24 @@ from core.ingest.fingerprints import SIDE, Fingerprint, fingerprint
 from core.ingest.images import StoredImage, pillow_limits, prepare
 from core.ingest.keypoints import RECORD, keypoints, read_record
 from core.ingest.rejects import Rejected
-from core.manifest import Modality
+from core.manifest import Modality, canonical_json
 
 _LARGE_PIXELS = 16_000_000
 """Images with more are decoded one at a time: pixels take up to 24 bytes each while they are."""
 _THUMBNAIL_BYTES = SIDE * SIDE
+_MOST_DONE = 4096
 
 File = tuple[str, "bytes | Rejected"]
 """The name of a file, and its bytes or why there are none."""
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+def _storable(done: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what neither a manifest nor a database column takes, or what no image needs."""
+    text = canonical_json(done)  # ValueError: not finite
+    if len(text.encode()) > _MOST_DONE or "\\u0000" in text:  # ValueError: half a character
+        raise ValueError("what was done to the image cannot be stored")
+    return done
 
 
 class Facts(BaseModel):
@@ -43,7 +52,7 @@ class Facts(BaseModel):
     media_type: Literal["image/jpeg", "image/png"]
     modality: Modality
     bits: int = Field(ge=0, lt=2**64)
-    done: dict[str, Any]
+    done: Annotated[dict[str, Any], AfterValidator(_storable)]
     patient_key: Literal[""] | Sha256
 
 

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from core.synthesis.contract import Pixels
 
 MAX_PIXELS = 100_000_000
-_SMALLEST_SIDE = 1
+_SMALLEST_SIDE, _LONGEST_SIDE = 1, 1_000_000
+"""What libpng and OpenCV read again."""
 _MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png"}
 _DECODER_BYTES = 12
 """What libjpeg (three coefficients of 16 bits, colours twice) or libwebp take for a pixel."""
@@ -251,6 +252,8 @@ def _failure(error: Exception) -> str:
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width < _SMALLEST_SIDE or height < _SMALLEST_SIDE:
         raise Rejected("decode_failed", "The image has no pixels")
+    if max(width, height) > _LONGEST_SIDE:
+        raise Rejected("too_many_pixels", f"A side is longer than {_LONGEST_SIDE} pixels")
     if width * height > max_pixels:
         raise Rejected(
             "too_many_pixels", f"{width} x {height} pixels are more than {max_pixels} in all"

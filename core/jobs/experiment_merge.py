@@ -183,7 +183,8 @@ def _unused(ctx: JobContext, params: ExperimentParams, members: Cohort) -> list[
         return []
     return [
         f"{foreign} synthetic images were never used: a parent or its group is not among the "
-        "usable real images of this version (another dataset, or dropped or quarantined since)"
+        "usable real images of this version (another dataset, or dropped, quarantined or "
+        "given another label since)"
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,8 +39,12 @@ def usable_real(records: Iterable[ImageRecord]) -> list[ImageRecord]:
 
 
 def usable_synthetic_records(records: Iterable[ImageRecord]) -> list[ImageRecord]:
-    """Return the synthetic images that are not quarantined, sorted by content, then id."""
-    made = (r for r in records if r.source == "synthetic" and not r.quarantined)
+    """Return the synthetic images that are not quarantined, sorted by content, then id.
+
+    An image that several versions hold counts once, and not at all when one has it quarantined.
+    """
+    images = {r.image_id: r for r in sorted(records, key=lambda r: r.quarantined)}
+    made = (r for r in images.values() if r.source == "synthetic" and not r.quarantined)
     return sorted(made, key=lambda r: (r.sha256, r.image_id))
 
 
@@ -49,11 +53,19 @@ def with_usable_parents(
 ) -> list[ImageRecord]:
     """Return the synthetic images all of whose parents are among these real ones, by content.
 
-    What was made from an image that has since been dropped or quarantined goes with it, though
-    other images of its group have stayed.
+    What was made from an image that has since been dropped, quarantined or given another label
+    goes with it, though other images of its group have stayed.
     """
-    known = {record.sha256 for record in real}
-    return [record for record in made if known.issuperset(record.parent_sha256)]
+    labels = {record.sha256: record.label for record in real}
+    return [record for record in made if _stands(record, labels)]
+
+
+def _stands(made: ImageRecord, labels: Mapping[str, str]) -> bool:
+    told = {row["sha256"]: row["label"] for row in made.provenance.get("parents", ())}
+    return all(
+        sha256 in labels and told.get(sha256, labels[sha256]) == labels[sha256]
+        for sha256 in made.parent_sha256
+    )
 
 
 def cohort(records: Iterable[ImageRecord]) -> Cohort:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.errors import InvalidInput
+from core.ingest.groups import metadata_keys
 from core.learning.arms import usable_synthetic
 from core.learning.cohort import (
     class_numbers,
@@ -39,7 +40,8 @@ REPLICATES = 2000
 class Regime:
     """What a model is trained and tested on; labels are numbers into ``classes``.
 
-    excluded counts synthetic images that have a parent group outside the training side.
+    excluded counts synthetic images that have a parent group outside the training side, namesakes
+    real images of the training split of whose patient or lesion another version tests an image.
     """
 
     classes: tuple[str, ...]
@@ -48,6 +50,7 @@ class Regime:
     test: tuple[ImageRecord, ...]
     test_labels: NDArray[np.int64]
     excluded: int
+    namesakes: int
 
 
 def regime(records: Iterable[ImageRecord]) -> Regime:
@@ -59,8 +62,11 @@ def regime(records: Iterable[ImageRecord]) -> Regime:
     """
     unique = list({(r.sha256, r.split, r.label): r for r in records}.values())
     real = usable_real(unique)
-    train = [r for r in real if r.split == "train"]
     test = [r for r in real if r.split == "test"]
+    marked = [r for r in real if r.split == "train"]
+    # groups are known within a dataset only; the names of patients and lesions go beyond it
+    tested = {name for r in test for name in _names(r)}
+    train = [r for r in marked if tested.isdisjoint(_names(r))]
     made = made_images(unique)
     groups = {group for r in train for group in r.group_ids}
     own = with_usable_parents(made, real)
@@ -88,7 +94,13 @@ def regime(records: Iterable[ImageRecord]) -> Regime:
         test=tuple(test),
         test_labels=class_numbers(test, classes),
         excluded=len(made) - len(allowed),
+        namesakes=len(marked) - len(train),
     )
+
+
+def _names(record: ImageRecord) -> list[str]:
+    _, *names = metadata_keys(record.metadata, record.pixel_sha256)
+    return names
 
 
 def test_report(plan: Regime, chances: NDArray[np.float32], seed: int) -> dict[str, Any]:
@@ -118,6 +130,7 @@ def test_report(plan: Regime, chances: NDArray[np.float32], seed: int) -> dict[s
         "n_test": len(plan.test),
         "test_groups": int(groups.max()) + 1,
         "excluded_synthetic": plan.excluded,
+        "excluded_namesakes": plan.namesakes,
         "scores": scores,
         "per_class": [
             {
@@ -158,6 +171,8 @@ def model_card(name: str, info: dict[str, Any], report: dict[str, Any]) -> str:
             f"- Training versions: {', '.join(info['training_version_ids'])}",
             f"- Training images: {report['n_train']}; synthetic images left out because a parent's "
             f"group is not on the training side: {report['excluded_synthetic']}",
+            f"- Training images left out because a version tests an image of the same patient "
+            f"or lesion, by name: {report['excluded_namesakes']}",
             f"- Test images: {report['n_test']} real ones of {report['test_groups']} groups",
             f"- Balanced accuracy: {score['value']:.3f} ({low:.3f} to {high:.3f})",
             f"- Seed: {info['seed']}; libraries: {_cell(str(info['versions']))}",

@@ -16,7 +16,7 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -157,15 +157,22 @@ class BlobStore:
         moves = [(folder / sha256, self.path(sha256)) for sha256 in blobs]
         with disk_errors():
             present = [source.exists() for source, _ in moves]
-            _flush([s for (s, _), here in zip(moves, present, strict=True) if here], self.root)
+            self._flush({s for (s, _), here in zip(moves, present, strict=True) if here})
             for (source, target), here in zip(moves, present, strict=True):
                 if here:
                     os.utime(source)  # before the rename: no moment at which it looks old
                     _move(source, target)
                 else:
                     os.utime(self.find(target.name))
-            some = moves[: _MANY + 1]  # more need not be named: the whole volume is flushed
-            _flush([target.parents[above] for _, target in some for above in range(3)], self.root)
+            self._flush({target.parents[above] for _, target in moves for above in range(3)})
+
+    def _flush(self, paths: Collection[Path]) -> None:
+        """Put files or folders on the disk: one by one, or many with one call for the volume."""
+        if len(paths) > _MANY:
+            _flush_volume(self.root)
+        else:
+            for path in paths:
+                _flush_one(path)
 
 
 def stage(data: bytes | Path, folder: Path) -> str:
@@ -208,23 +215,22 @@ def _move(source: Path, target: Path) -> None:
         source.rename(target)
 
 
-def _flush(paths: Sequence[Path], root: Path) -> None:
-    """Put files or folders on the disk: one by one, or many with one call for the volume."""
-    if len(paths) > _MANY:
-        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            if _libc().syncfs(descriptor) != 0:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number))
-        finally:
-            os.close(descriptor)
-        return
-    for path in dict.fromkeys(paths):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _flush_volume(root: Path) -> None:
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if _libc().syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.close(descriptor)
+
+
+def _flush_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @lru_cache(maxsize=1)

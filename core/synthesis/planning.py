@@ -85,11 +85,9 @@ def key_digest(*key: int | str) -> bytes:
     return hashlib.sha256(canonical_json(list(key)).encode()).digest()
 
 
-def order_seeds(seed: int, label: str, count: int) -> list[int]:
-    """Return the 64-bit seeds of the images of a class, each by its position alone."""
-    head = canonical_json(["order", seed, label]).removesuffix("]")
-    keys = (f"{head},{position}]".encode() for position in range(count))
-    return [int.from_bytes(hashlib.sha256(key).digest()[:8], "big") for key in keys]
+def order_seed(seed: int, label: str, position: int) -> int:
+    """Return the 64-bit seed of the ``position``-th image of a class."""
+    return int.from_bytes(key_digest("order", seed, label, position)[:8], "big")
 
 
 def plan_rng(seed: int, label: str) -> np.random.Generator:
@@ -127,14 +125,13 @@ def plan_orders(chosen: Mapping[str, Sequence[Source]], seed: int) -> list[Order
 
     orders: list[Order] = []
     for label in sorted(chosen):
-        seeds = order_seeds(seed, label, len(chosen[label]))
         for position, source in enumerate(chosen[label]):
             orders.append(
                 Order(
                     index=len(orders),
                     label=label,
                     parents=(source,),
-                    seed=seeds[position],
+                    seed=order_seed(seed, label, position),
                     settings={"position": position},
                 )
             )

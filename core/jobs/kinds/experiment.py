@@ -131,6 +131,8 @@ def check(params: ExperimentParams, inputs: Inputs) -> None:
     if real.kind != "real":
         raise invalid("/dataset_version_id", "The experiment is judged on real images only")
     for index, version_id in enumerate(params.synthetic_version_ids):
+        if version_id in params.synthetic_version_ids[:index]:
+            raise invalid(f"/synthetic_version_ids/{index}", "This version is named twice")
         if inputs.versions[version_id].kind != "synthetic":
             raise invalid(f"/synthetic_version_ids/{index}", "This version is not synthetic")
     filled = [c for c in real.classes if c.count > 0]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from core.errors import JobFailed
 from core.jobs.context import Children, ChildSpec, Inputs, JobContext
 from core.jobs.spec import Cost, Params, Queue, Result, Seed, VersionId, invalid, job_kind
 from core.synthesis.planning import (
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from core.synthesis.contract import GeneratorParams, GeneratorSpec, Order, Source
 
 SHARD_IMAGES = 128
-"""Images of one child job: each plans anew and costs about 0.2 s besides its images."""
+"""Images of one child job."""
+MOST_SHARDS = 256
+"""Each plans all images anew, about 10 µs an image: more shards would do little else."""
 INLINE_IMAGES = 64
 """Up to so many images are made without children."""
 
@@ -132,7 +135,7 @@ def synthesize(ctx: JobContext, params: SynthesizeParams) -> SynthesizeResult | 
     campaign = Campaign(ctx, params)
     orders = campaign.orders
     if ctx.children:
-        made = _merged(ctx)
+        made = _merged(ctx, orders)
     elif len(orders) <= INLINE_IMAGES:
         made = campaign.make(orders, span=0.9)
     else:
@@ -199,8 +202,11 @@ def wanted(params: SynthesizeParams, classes: Mapping[str, int]) -> dict[str, in
 
 
 def shard_bounds(images: int) -> list[tuple[int, int]]:
-    """Return start and stop of each shard, of nearly equal sizes up to SHARD_IMAGES."""
-    shards = -(-images // SHARD_IMAGES)
+    """Return start and stop of each shard, of nearly equal sizes.
+
+    Up to SHARD_IMAGES, more only where there would be over MOST_SHARDS.
+    """
+    shards = min(-(-images // SHARD_IMAGES), MOST_SHARDS)
     edges = [images * shard // shards for shard in range(shards + 1)]
     return list(pairwise(edges))
 
@@ -218,13 +224,21 @@ def _shards(params: SynthesizeParams, images: int) -> tuple[ChildSpec, ...]:
     )
 
 
-def _merged(ctx: JobContext) -> list[ImageRecord]:
+def _merged(ctx: JobContext, orders: Sequence[Order]) -> list[ImageRecord]:
+    """Return what the shards made, by index; JobFailed when that is not the plan."""
     from core.manifest import read_manifest
 
     found: list[ImageRecord] = []
     for child in ctx.children:
         found += read_manifest(ctx.blob(child.artifacts["shard.parquet"].sha256))
-    return sorted(found, key=lambda record: record.provenance["index"])
+    found.sort(key=lambda record: record.provenance["index"])
+    if [r.provenance["index"] for r in found] != sorted(order.index for order in orders):
+        raise JobFailed(
+            "The shards have not made the images of the plan, each once: the program differs "
+            "between workers. Retry the job when all workers run the same version.",
+            code="plan_changed",
+        )
+    return found
 
 
 def _submitted_classes(params: SynthesizeParams, inputs: Inputs) -> dict[str, int]:

@@ -95,6 +95,21 @@ def test_metadata_ties_new_images_to_old_groups(case: Case) -> None:
     assert {r.group_ids for r in added} == {old[0].group_ids}
 
 
+def test_an_image_that_is_there_already_ties_what_came_with_it(case: Case) -> None:
+    old = lesions(case, {}, {0: "test"})
+    files = {
+        "0.jpg": jpeg(0),
+        "50.jpg": jpeg(50),
+        "m.csv": b"image,label,lesion_id\n0,nv,A\n50,nv,A\n",
+    }
+    merged = case.add(files, old)
+    assert codes(merged) == {"0.jpg": "duplicate"}
+    new = merged.records[-1]
+    assert new.filename == "50.jpg"
+    assert new.split == "test"
+    assert new.group_ids == merged.records[0].group_ids
+
+
 def test_joined_groups_carry_the_ids_of_both(case: Case) -> None:
     old = lesions(case, {0: "A"}, {0: "test", 1: "test"})
     near = encoded(pixels(1)[:, ::-1].copy(), "PNG")

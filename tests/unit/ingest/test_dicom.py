@@ -94,6 +94,8 @@ def test_the_patient_is_not_stored() -> None:
         (dicom(RAMP, Rows=60_000, Columns=60_000), "too_many_pixels"),
         (dicom(RAMP)[:3000], "decode_failed"),
         (dicom(RAMP, syntax=DeflatedExplicitVRLittleEndian), "unsupported_format"),
+        (dicom(RAMP, RescaleSlope="1e305", RescaleIntercept=0), "decode_failed"),
+        (dicom(RAMP, WindowCenter=1, WindowWidth=9, VOILUTFunction="CURVED"), "decode_failed"),
         (b"\0" * 128 + b"DICM" + b"garbage", "no_pixels"),
     ],
 )

@@ -14,7 +14,7 @@ from core.errors import InvalidInput
 from core.ingest.colour import oriented
 from core.ingest.images import decode, pillow_limits, prepare
 from core.ingest.rejects import Rejected
-from tests.unit.ingest.made import encoded, jpeg, pixels, png_header, with_chunk
+from tests.unit.ingest.made import encoded, jpeg, pixels, png_chunk, png_header, with_chunk
 
 
 def rejected(data: bytes, **options: Any) -> str:
@@ -199,6 +199,27 @@ def test_truncated_images_are_caught(kind: str, part: float) -> None:
 def test_other_truncated_images_are_caught(kind: str) -> None:
     data = encoded(pixels(10), kind)
     assert rejected(data[: len(data) // 2]) in ("truncated", "decode_failed")
+
+
+def test_chunks_of_an_impossible_kind_are_refused() -> None:
+    data = encoded(pixels(3), "PNG")
+    end = len(data) - 12
+    with pytest.raises(Rejected, match="impossible kind") as reason:
+        prepare(data[:end] + png_chunk(b"ab\0d", b"") + data[end:])
+    assert reason.value.code == "decode_failed"
+
+
+def test_only_a_few_kinds_of_what_was_cut_out_are_named() -> None:
+    data = encoded(pixels(3), "PNG")
+    end = len(data) - 12
+    odd = b"".join(png_chunk(f"z{a}{b}z".encode(), b"") for a in "abcdefgh" for b in "abcdefgh")
+    assert len(prepare(data[:end] + odd + data[end:]).done["removed"]) == 16
+
+
+def test_a_side_that_is_not_read_again_is_refused() -> None:
+    with pytest.raises(Rejected, match="side is longer") as reason:
+        prepare(png_header(1_000_001, 40))
+    assert reason.value.code == "too_many_pixels"
 
 
 def test_wrong_checksum_is_caught() -> None:

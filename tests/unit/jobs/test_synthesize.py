@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import InvalidInput, UnknownName
+from core.errors import InvalidInput, JobFailed, UnknownName
 from core.ids import new_id
 from core.ingest.images import decode, pixel_sha256
 from core.jobs.context import Inputs
@@ -152,6 +152,25 @@ def test_shards_share_no_source_but_at_their_edges(
     assert sum(map(len, slices)) <= len(set().union(*slices)) + len(slices) - 1
 
 
+def test_shards_of_another_plan_are_not_published(
+    runner: InlineRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = runner.version(dataset(runner))
+    monkeypatch.setattr(kind, "INLINE_IMAGES", 0)
+    monkeypatch.setattr(kind, "SHARD_IMAGES", 10)
+    make = kind.Campaign.make
+
+    def older(campaign: kind.Campaign, orders: Any, span: float = 1.0) -> list[ImageRecord]:
+        first = orders[0] is campaign.orders[0]
+        plan = sorted(campaign.orders, key=lambda order: order.index)
+        return make(campaign, plan[: len(orders)] if first else orders, span)
+
+    monkeypatch.setattr(kind.Campaign, "make", older)
+    with pytest.raises(JobFailed) as caught:
+        run(runner, version, counts={"mel": 40}, sources="all")
+    assert caught.value.code == "plan_changed"
+
+
 def test_the_order_of_rows_and_new_ids_change_nothing(runner: InlineRunner) -> None:
     first, second = dataset(runner), dataset(runner)[::-1]
     hashes = {
@@ -291,3 +310,9 @@ def test_shards_cover_the_plan_without_gap(images: int) -> None:
     covered = [place for start, stop in bounds for place in range(start, stop)]
     assert covered == list(range(images))
     assert max(stop - start for start, stop in bounds) <= kind.SHARD_IMAGES
+
+
+def test_a_huge_plan_has_no_more_shards_than_are_worth_planning_in() -> None:
+    bounds = kind.shard_bounds(1_000_000)
+    assert len(bounds) == kind.MOST_SHARDS
+    assert (bounds[0][0], bounds[-1][1]) == (0, 1_000_000)

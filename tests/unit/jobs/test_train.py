@@ -66,6 +66,20 @@ def test_synthetic_images_are_used_only_when_their_groups_are_on_the_train_side(
     assert report["n_train"] > n_real
 
 
+def test_a_patient_whom_another_dataset_tests_is_not_trained_on(runner: InlineRunner) -> None:
+    records = real_images(runner, COUNTS)
+    first = [r for r in records if r.split != "test"]
+    second = [r for r in records if r.split == "test"]
+    place = next(n for n, r in enumerate(first) if r.split == "train")
+    for dataset, n in ((first, place), (second, 0)):
+        dataset[n] = replace(dataset[n], metadata={"patient_id": "P1"})
+    versions = [runner.version(first), runner.version(second)]
+    outcome = runner.run("train", {"dataset_version_ids": versions})
+    report = json.loads(outcome.artifacts["report.json"].read_bytes())
+    assert report["excluded_namesakes"] == 1
+    assert report["n_train"] == sum(r.split == "train" for r in records) - 1
+
+
 def test_a_leak_stops_the_training(runner: InlineRunner) -> None:
     records = real_images(runner, COUNTS)
     group = next(r.group_ids for r in records if r.split == "test" and r.label == "mole")

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from core.learning.arms import parse_arms
-from core.learning.cohort import cohort
+from core.learning.cohort import cohort, usable_synthetic_records, with_usable_parents
 from core.learning.contract import CLASSIFIERS
 from core.learning.fitting import (
     ClassifierChoice,
@@ -143,6 +143,21 @@ def test_the_arm_that_did_not_converge_is_named() -> None:
         f"arm {arm}: classifier logistic_regression reached its iteration limit"
         for arm in ("real", "combined")
     ]
+
+
+def test_what_was_made_from_an_image_with_another_label_by_now_is_not_used() -> None:
+    parent = record("a", "mel", "g")
+    told = {"parents": [{"sha256": parent.sha256, "label": "mel"}]}
+    made = synthetic("s", parent, provenance=told)
+    assert with_usable_parents([made], [parent]) == [made]
+    assert with_usable_parents([made], [replace(parent, label="nv")]) == []
+
+
+def test_an_image_of_several_versions_counts_once_and_not_when_one_quarantines_it() -> None:
+    made = synthetic("s", record("a", "mel", "g"))
+    assert usable_synthetic_records([made, made]) == [made]
+    assert usable_synthetic_records([replace(made, quarantined=True), made]) == []
+    assert usable_synthetic_records([made, replace(made, quarantined=True)]) == []
 
 
 def test_what_was_made_from_a_quarantined_image_goes_with_it() -> None:

@@ -36,9 +36,10 @@ def spot(height: int, width: int, x: int, y: int) -> Any:
     return np.asarray(soft / soft.max() * 255, np.uint8)
 
 
-def centre(pixels: Any) -> tuple[float, float]:
-    weight = pixels.astype(np.float64)
+def centre(pixels: Any, near: Any) -> tuple[float, float]:
+    """The centre of mass around a place: a reflected border may show the spot's foot once more."""
     y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    weight = pixels * (np.hypot(x - near[0], y - near[1]) < 10.0)
     return float((weight * x).sum() / weight.sum()), float((weight * y).sum() / weight.sum())
 
 
@@ -56,7 +57,7 @@ def test_the_matrix_says_where_a_pixel_goes(name: str, seed: int, size: tuple[in
     pixels, matrix = operations.apply(spot(height, width, x, y), steps_of(name, seed))
     assert matrix is not None
     expected = matrix @ np.array([x, y, 1.0])
-    assert centre(pixels) == pytest.approx(tuple(expected[:2]), abs=0.35)
+    assert centre(pixels, expected) == pytest.approx(tuple(expected[:2]), abs=0.35)
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(2, 5))
@@ -70,7 +71,7 @@ def test_fused_steps_have_one_matrix(seed: int, count: int) -> None:
     assert matrix is not None
     expected = matrix @ np.array([44, 43, 1.0])
     if 8 < expected[0] < pixels.shape[1] - 9 and 8 < expected[1] < pixels.shape[0] - 9:
-        assert centre(pixels) == pytest.approx(tuple(expected[:2]), abs=0.6)
+        assert centre(pixels, expected) == pytest.approx(tuple(expected[:2]), abs=0.6)
 
 
 @pytest.mark.parametrize("name", EVERY)
