@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -42,6 +43,22 @@ def find_weights(
     if refused:
         detail = f"{thing} {owner!r} needs {name}: {'; '.join(refused)}."
     raise WeightsMissing(detail, fix=fix)
+
+
+def downloaded(
+    weights_dir: Path, address: str, sha256: str, *, owner: str, thing: str = "Backbone"
+) -> Weights:
+    """Return pinned weights of the weights folder or of torch's cache; ``address`` has them."""
+    name = address.rpartition("/")[2]
+    target = shlex.quote(str(weights_dir / name))
+    return find_weights(
+        name,
+        [weights_dir, *torch_cache_folders()],
+        sha256,
+        owner=owner,
+        fix=f"curl -fL --create-dirs -o {target} {address}",
+        thing=thing,
+    )
 
 
 def torch_cache_folders() -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.features.contract import Weights
-from core.features.weights import find_weights, torch_cache_folders
+from core.features.weights import downloaded, find_weights
 from core.quality.similarity import Mask, prepared
 from core.synthesis.contract import Pixels
 
@@ -42,15 +41,7 @@ class PerceptualWeights:
 
 def find(weights_dir: Path) -> PerceptualWeights:
     """Return the pinned files; WeightsMissing with the command that brings the missing one."""
-    target = shlex.quote(str(weights_dir / TRUNK))
-    trunk = find_weights(
-        TRUNK,
-        [weights_dir, *torch_cache_folders()],
-        TRUNK_SHA256,
-        owner=NAME,
-        thing="Metric",
-        fix=f"curl -fL --create-dirs -o {target} {ADDRESS}",
-    )
+    trunk = downloaded(weights_dir, ADDRESS, TRUNK_SHA256, owner=NAME, thing="Metric")
     package = importlib.util.find_spec("lpips")
     folders = (package and package.submodule_search_locations) or ()
     heads = find_weights(

@@ -6,12 +6,11 @@ averages leave out padding, and the last block takes a maximum.
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.features.contract import Backbone, Weights, backbone
-from core.features.weights import find_weights, torch_cache_folders
+from core.features.weights import downloaded
 
 if TYPE_CHECKING:
     import torch
@@ -24,14 +23,7 @@ CLASSES = 1008
 
 def find(weights_dir: Path) -> Weights:
     """Return the pinned weights of the weights folder or of torch's cache."""
-    target = shlex.quote(str(weights_dir / FILE))
-    return find_weights(
-        FILE,
-        [weights_dir, *torch_cache_folders()],
-        SHA256,
-        owner="inception_fid",
-        fix=f"curl -fL --create-dirs -o {target} {ADDRESS}",
-    )
+    return downloaded(weights_dir, ADDRESS, SHA256, owner="inception_fid")
 
 
 def build(weights: Weights | None) -> torch.nn.Module:
