@@ -99,7 +99,7 @@ def _paste(
     scale = min(1.0, THUMBNAIL / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     if size != image.size:
-        image = image.resize(size, Image.Resampling.LANCZOS)
+        image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     sheet.paste(image, (x + (THUMBNAIL - size[0]) // 2, y + (THUMBNAIL - size[1]) // 2))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -72,6 +73,8 @@ def main() -> int:
     given = parser.parse_args()
     if unknown := set(given.names) - known:
         parser.error(f"unknown names {sorted(unknown)}; known: {', '.join(sorted(known))}")
+    # `timeout` and process managers: leave by the way that ends the servers and workers
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="dermsynth-bench-") as folder:
         measured = []
         for row in measure(Path(folder), given.names or list(PARTS), given.full):

@@ -31,8 +31,12 @@ from core.synthesis.procedural import write_dataset
 from core.synthesis.production import PixelCache, near_each_other, produce, usable_sources
 from tests.bench.measure import Row, alternating, ratio_row
 
-IMAGES, IMPORTED = 320, 1600
+IMAGES, IMPORTED = 320, 600
 SIZE = 224
+IMPORTED_SIDE = 520
+"""As many pixels as the 600 x 450 of HAM10000 (Tschandl et al. 2018)."""
+_SENSOR_NOISE = 5.0
+"""Standard deviation of a photograph's noise, in grey levels; the JPEGs are a third of HAM10000's."""
 THREADS = os.cpu_count() or 1
 RANDOM = "resnet18_random"
 
@@ -160,8 +164,8 @@ class Bench:
     # import
 
     def import_(self) -> Row:
-        """Import an archive of 1,600 images: starting the decoders is then a small part of it."""
-        files, packed = drawn(self.folder / "many", IMPORTED)
+        """Import an archive of photographs of HAM10000's size."""
+        files, packed = photographed(self.folder / "many", IMPORTED, IMPORTED_SIDE)
         rounds = itertools.count()
 
         def ours() -> None:
@@ -177,7 +181,9 @@ class Bench:
 
         ours_s, peer_s = alternating(ours, peer)
         n = len(files)
-        against = "Pillow decoding in one process:"
+        against = (
+            f"Pillow decoding JPEGs of {packed.stat().st_size / n / 1e3:.0f} kB in one process:"
+        )
         return ratio_row("import", n / ours_s, n / peer_s, "images/s", against, 0.6)
 
     ROWS: ClassVar[Mapping[str, Callable[[Bench], Row]]] = {
@@ -192,10 +198,26 @@ def drawn(folder: Path, images: int, size: int = SIZE) -> tuple[list[Path], Path
     """Draw a dataset of JPEGs; returns its files and an archive of it."""
     write_dataset(folder, seed=5, images=images, size=size)
     packed = folder.with_suffix(".zip")
+    _pack(folder, packed)
+    return sorted(folder.rglob("*.jpg")), packed
+
+
+def photographed(folder: Path, images: int, size: int) -> tuple[list[Path], Path]:
+    """Draw a dataset whose JPEGs hold a camera's noise; returns its files and an archive of it."""
+    files, packed = drawn(folder, images, size)
+    rng = np.random.default_rng(0)
+    for path in files:
+        pixels = cv2.imread(str(path))
+        noisy = np.clip(pixels + rng.normal(0, _SENSOR_NOISE, pixels.shape), 0, 255)
+        cv2.imwrite(str(path), noisy.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    _pack(folder, packed)
+    return files, packed
+
+
+def _pack(folder: Path, packed: Path) -> None:
     with zipfile.ZipFile(packed, "w") as archive:
         for path in sorted(folder.rglob("*")):
             archive.write(path, path.relative_to(folder))
-    return sorted(folder.rglob("*.jpg")), packed
 
 
 def _in_slots(work: Callable[[int], None]) -> None:
