@@ -4,6 +4,7 @@
 #   make backup [TO=] / make restore FROM=  everything, consistent, also while the service runs
 #   make test / make check                  tests; linters, types, contracts, drift
 #   make chaos [SEED= SIZE=small|full]      the fault campaign, and build/chaos.json
+#   make soak [SEED= MINUTES=30]            mixed load and faults, and build/soak.json
 #   make science                            the judgement on data whose truth is known, in full
 
 SHELL := /bin/bash
@@ -19,7 +20,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := api core worker migrations
 
-.PHONY: help venv demo test science up stop backup restore check format bench metrics-table chaos corpus images third-party clean
+.PHONY: help venv demo test science up stop backup restore check format bench metrics-table chaos soak corpus images third-party clean
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
@@ -88,6 +89,10 @@ corpus: $(STAMP)
 # SEED=n repeats a schedule; SIZE=small or full; CASES=a,b some of them; LANES at a time
 chaos: $(STAMP)
 	@SEED="$(SEED)" SIZE="$(SIZE)" CASES="$(CASES)" LANES="$(LANES)" $(BIN)/python -m tests.chaos
+
+# MINUTES of mixed load and faults (30): memory, and what is lost; SEED=n repeats a schedule
+soak: $(STAMP)
+	@SEED="$(SEED)" MINUTES="$(MINUTES)" $(BIN)/python -m tests.chaos.soak
 
 images:
 	@bash scripts/build_images.sh

@@ -36,7 +36,7 @@ SIZE = 224
 IMPORTED_SIDE = 520
 """As many pixels as the 600 x 450 of HAM10000 (Tschandl et al. 2018)."""
 _SENSOR_NOISE = 5.0
-"""Standard deviation of a photograph's noise, in grey levels; the JPEGs are a third of HAM10000's."""
+"""Standard deviation of a photograph's noise, grey levels: JPEGs a third as large as HAM10000's."""
 THREADS = os.cpu_count() or 1
 RANDOM = "resnet18_random"
 

@@ -27,7 +27,7 @@ def worker_killed(lab: Lab) -> None:
         with stack.caller() as caller:
             for fault in faults:
                 time.sleep(fault.pause)
-                _kill(stack, fleet, fault, lambda: _top_up(lab, stack, caller))
+                kill(stack, fleet, fault, lambda: _top_up(lab, stack, caller))
                 lab.tally.faults[f"kill {fault.kind}"] += 1
                 fleet = [_living(stack, worker) for worker in fleet]
             while len(stack.accepted) < count:
@@ -53,7 +53,7 @@ def _job(lab: Lab) -> tuple[str, dict[str, float]]:
     return "sleep", {"seconds": round(seconds, 2)}
 
 
-def _kill(stack: Stack, fleet: list[WorkerProcess], fault: Fault, feed: Callable[[], None]) -> None:
+def kill(stack: Stack, fleet: list[WorkerProcess], fault: Fault, feed: Callable[[], None]) -> None:
     """Kill one process of a role, or a whole worker; note whose jobs are hit."""
 
     def found() -> tuple[list[int], list[str]] | None:

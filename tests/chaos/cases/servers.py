@@ -28,7 +28,7 @@ def broker_lost(lab: Lab) -> None:
             for _ in range(4):
                 caller.submit("sleep", {"seconds": 0.3})
             time.sleep(fault.pause)
-            _break_broker(stack, fault.kind)
+            break_broker(stack, fault.kind)
             lab.tally.faults[fault.kind] += 1
             caller.submit("noop", {})
             began = time.monotonic()
@@ -42,7 +42,8 @@ def broker_lost(lab: Lab) -> None:
         lab.tally.problems += caller.broken + caller.drops
 
 
-def _break_broker(stack: Stack, kind: str) -> None:
+def break_broker(stack: Stack, kind: str) -> None:
+    """Kill, restart or empty the broker; one that was killed stays away."""
     valkey = stack.servers.valkey
     match kind:
         case "kill broker":
@@ -68,16 +69,21 @@ def database_restarted(lab: Lab) -> None:
         with load(stack, 2, _submit_and_read) as callers:
             for fault in faults:
                 time.sleep(fault.pause)
-                if fault.kind == "kill database":
-                    stack.servers.postgres.kill()
-                else:
-                    stack.servers.postgres.stop()
-                time.sleep(0.3)
-                stack.servers.postgres.start()
+                restart_database(stack, fault.kind)
                 lab.tally.faults[fault.kind] += 1
         for caller in callers:
             lab.tally.problems += caller.broken + caller.drops
         lab.tally.notes["answers"] = _answers(callers)
+
+
+def restart_database(stack: Stack, kind: str) -> None:
+    """Stop or kill the database and start it again."""
+    if kind == "kill database":
+        stack.servers.postgres.kill()
+    else:
+        stack.servers.postgres.stop()
+    time.sleep(0.3)
+    stack.servers.postgres.start()
 
 
 def _submit_and_read(caller: Caller, number: int) -> None:

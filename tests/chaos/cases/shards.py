@@ -27,7 +27,7 @@ def shards_killed(lab: Lab) -> None:
     with lab.stack() as stack, stack.caller() as caller:
         stack.start_api()
         worker = stack.start_worker(slots=2)
-        real = _imported(lab, stack, caller)
+        real = imported(stack, caller)
         params: dict[str, Any] = {
             "dataset_version_id": real, "counts": {"mel": images}, "sources": "all",
             "seed": lab.rng.randint(0, 2**31),
@@ -46,7 +46,8 @@ def shards_killed(lab: Lab) -> None:
         lab.tally.expect(version == 1, f"{version} versions were published")
 
 
-def _imported(lab: Lab, stack: Stack, caller: Caller) -> str:
+def imported(stack: Stack, caller: Caller) -> str:
+    """Import 60 drawn images; returns their version."""
     folder = stack.folder / "lesions"
     write_dataset(folder, seed=3, images=60, size=64)
     buffer = io.BytesIO()
