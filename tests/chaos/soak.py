@@ -108,7 +108,7 @@ def soak(lab: Lab, minutes: float) -> None:
         watching = threading.Thread(target=_watch, args=(memory, stack, fleet, stop), daemon=True)
         watching.start()
         callers: list[Caller] = []
-        for work in (_small_jobs(lab, until), _reads, _science(lab, stack, version)):
+        for work in (_small_jobs(lab), _reads, _science(lab, stack, version)):
             callers += loads.enter_context(load(stack, 1, work))
         faults = draw(lab.rng, int(60 * minutes / PAUSES[0]) + 1, FAULTS, PAUSES)
         for fault in faults:
@@ -134,18 +134,17 @@ def _watch(memory: Memory, stack: Stack, fleet: list[WorkerProcess], stop: threa
 # The load
 
 
-def _small_jobs(lab: Lab, until: float) -> Callable[[Caller, int], None]:
+def _small_jobs(lab: Lab) -> Callable[[Caller, int], None]:
     """Submit sleeping, empty and parent jobs; cancel one of ten."""
     rng = Random(lab.rng.random())
 
     def work(caller: Caller, number: int) -> None:
-        kind, params = rng.choice(
-            [
-                ("sleep", {"seconds": round(rng.uniform(0.2, 8.0), 2)}),
-                ("noop", {}),
-                ("noop", {"children": rng.randint(1, 4)}),
-            ]
-        )
+        wishes: list[tuple[str, dict[str, Any]]] = [
+            ("sleep", {"seconds": round(rng.uniform(0.2, 8.0), 2)}),
+            ("noop", {}),
+            ("noop", {"children": rng.randint(1, 4)}),
+        ]
+        kind, params = rng.choice(wishes)
         job_id = caller.submit(kind, params)
         if number % 10 == 0:
             caller.cancel(job_id)
