@@ -51,7 +51,8 @@ class BodyLimit:
 
     async def _soon(self, receive: Receive) -> Message:
         try:
-            return await asyncio.wait_for(receive(), self.idle_seconds)
+            async with asyncio.timeout(self.idle_seconds):
+                return await receive()
         except TimeoutError:
             raise RequestTimeout(
                 f"Nothing of the body came for {self.idle_seconds:g} seconds",

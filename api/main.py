@@ -112,7 +112,8 @@ def create_app() -> FastAPI:
     app.add_middleware(RequestContext, metrics=app.state.http_metrics)
     problem.install(app)
     for router in ROUTERS:
-        app.include_router(router)
+        # what they hold, not the routers: an included router is matched twice a request
+        app.router.routes.extend(router.routes)
     pages.mount_static(app)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app

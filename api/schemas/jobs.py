@@ -54,7 +54,9 @@ class Job(BaseModel):
     finished_at: datetime | None
     cancel_requested_at: datetime | None
     queue: str
-    queue_position: int | None = Field(description="How many due jobs stand before it.")
+    queue_position: int | None = Field(
+        description="How many due jobs stand before it, counted up to 1,000."
+    )
     artifacts: list[Artifact]
     links: dict[str, str | None]
 

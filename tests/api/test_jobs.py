@@ -6,6 +6,7 @@ import threading
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from core.errors import OutOfMemory
 from core.jobs.context import Children, ChildSpec
@@ -72,6 +73,25 @@ def test_queue_position_counts_those_before(api: httpx.Client) -> None:
     first, second = submit(api), submit(api)
     assert first["queue_position"] == 0
     assert second["queue_position"] == 1
+
+
+def test_a_long_queue_is_counted_to_a_thousand(world: World, api: httpx.Client) -> None:
+    with world.sessions.begin() as session:
+        session.execute(_MANY, {"tenant": world.principal().tenant_id})
+    last = submit(api)
+    listed = api.get("/v1/jobs?limit=200").json()["items"]
+    assert last["queue"] == listed[-1]["queue"]
+    assert [job["queue_position"] for job in listed] == [1000] * 200
+    assert api.get(f"/v1/jobs/{last['id']}").json()["queue_position"] == 1000
+    near = f"job_{998:026d}"  # 997 before it
+    assert api.get(f"/v1/jobs/{near}").json()["queue_position"] == 997
+
+
+_MANY = text(
+    "INSERT INTO jobs (id, tenant_id, kind, queue, params, inputs, max_attempts, timeout_seconds)"
+    " SELECT 'job_' || lpad(n::text, 26, '0'), :tenant, 'sleep', 'cpu', '{}', '{}', 3, 60"
+    " FROM generate_series(1, 1500) AS n"
+)
 
 
 def test_a_job_reads_the_same_alone_and_in_the_list(world: World, api: httpx.Client) -> None:

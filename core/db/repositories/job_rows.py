@@ -6,11 +6,23 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Float, Select, and_, bindparam, case, exists, func, select
+from sqlalchemy import (
+    Connection,
+    Float,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.orm import Session, aliased
 
 from core.db.models import Artifact, Job, Worker
 from core.db.repositories.access import readable, readable_by_bound
+from core.db.repositories.job_queries import FAR
 from core.db.repositories.jobs import seconds_from_now
 from core.errors import NotFound
 from core.jobs.states import JobStatus
@@ -97,16 +109,20 @@ class Around:
 
 def _with_surroundings() -> Select[Any]:
     ahead, child = aliased(Job), aliased(Job)
-    before = (
-        select(func.count())
+    due = (
+        select(literal(1))
+        .select_from(ahead)
         .where(
             ahead.queue == Job.queue,
             ahead.status == JobStatus.QUEUED,
             ahead.pending_children == 0,
             ahead.id < Job.id,
         )
-        .scalar_subquery()
+        .limit(FAR)
+        .correlate(Job)
+        .lateral()
     )
+    before = select(func.count()).select_from(due).scalar_subquery()
     served = exists().where(
         Job.queue == func.any(Worker.queues),
         Worker.last_seen > seconds_from_now(bindparam("since", type_=Float())),
