@@ -229,6 +229,12 @@ def test_health(world: World, anonymous: httpx.Client) -> None:
     assert anonymous.get("/version").json()["api"] == "v1"
 
 
+def test_what_the_page_hides_is_not_displayed(api: httpx.Client) -> None:
+    rules = api.get("/static/page.css").text
+    shown = rules.index("form {")  # its display would win over the browser's own rule
+    assert 0 <= rules.find("[hidden] { display: none !important; }") < shown
+
+
 def test_docs_need_no_internet(anonymous: httpx.Client) -> None:
     page = anonymous.get("/docs").text
     assert "http://" not in page
