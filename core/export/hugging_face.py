@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 _SHARD_BYTES = 500_000_000
 _ROWS = 64
-_IMAGE = {"bytes": None, "path": None}
 
 
 def write_parquet(

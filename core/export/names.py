@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from core.ingest.names import collision_key
+
 LONGEST = 120
 """Bytes of one name in UTF-8, before a number that makes it unique."""
 
@@ -45,13 +47,13 @@ def file_name(filename: str, media_type: str, fallback: str) -> str:
 
 def unique(names: Sequence[str]) -> list[str]:
     """Number names that some file system would take for one; the first keeps its name."""
-    taken = {_key(name) for name in names}
+    taken = {collision_key(name) for name in names}
     seen: set[str] = set()
     answer = []
     for name in names:
-        answer.append(name if _key(name) not in seen else _numbered(name, taken))
-        seen.add(_key(answer[-1]))
-        taken.add(_key(answer[-1]))
+        answer.append(name if collision_key(name) not in seen else _numbered(name, taken))
+        seen.add(collision_key(answer[-1]))
+        taken.add(collision_key(answer[-1]))
     return answer
 
 
@@ -61,10 +63,6 @@ def _numbered(name: str, taken: set[str]) -> str:
     if not dot:
         stem, ending = last, ""
     number = 2
-    while _key(found := f"{folder}{slash}{stem}_{number}{dot}{ending}") in taken:
+    while collision_key(found := f"{folder}{slash}{stem}_{number}{dot}{ending}") in taken:
         number += 1
     return found
-
-
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -9,8 +9,6 @@ from core.quality import perceptual
 from core.quality.likeness import Measure
 from core.quality.similarity import ms_ssim, ssim
 
-MEASURES = ("ssim", "ms_ssim", perceptual.NAME)
-
 
 def require(names: Sequence[str], weights_dir: Path) -> None:
     """Raise WeightsMissing when a measure has no weights on this machine."""

@@ -7,12 +7,9 @@ import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from tests.chaos.nest import Started
 from tests.integration.harness import command_of, descendants
-
-Role = Literal["worker", "slot", "zygote", "job", "group"]
 
 
 @dataclass

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from core.config import get_settings
 from core.db.models import Artifact, Job, JobEvent, Worker
-from core.db.repositories.jobs import NOW, seconds_from_now
+from core.db.repositories.jobs import seconds_from_now
 from core.jobs.spec import JOB_KINDS
 from core.services import keys
 from core.services.hints import producer
@@ -161,10 +161,6 @@ class Harness:
         with self.sessions() as session:
             rows = select(Job).where(Job.parent_id == job_id).order_by(Job.ordinal)
             return list(session.scalars(rows))
-
-    def database_seconds(self, since: Any) -> float:
-        with self.sessions() as session:
-            return float((session.execute(select(NOW)).scalar_one() - since).total_seconds())
 
     def kill_group(self, process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> None:
         """Signal a worker and all that it started (a zygote and a job lead sessions of theirs)."""

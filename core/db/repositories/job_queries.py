@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from core.db.models import Job, Worker
 from core.db.repositories.jobs import seconds_from_now
-from core.jobs.states import JobStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,16 +157,6 @@ def counts(session: Session) -> list[tuple[str, str, int]]:
     """Return (kind, status, number) of all jobs."""
     query = select(Job.kind, Job.status, func.count()).group_by(Job.kind, Job.status)
     return [(row[0], row[1], row[2]) for row in session.execute(query)]
-
-
-def depths(session: Session) -> dict[str, int]:
-    """Return how many jobs wait in each queue."""
-    query = (
-        select(Job.queue, func.count())
-        .where(Job.status == JobStatus.QUEUED, Job.pending_children == 0)
-        .group_by(Job.queue)
-    )
-    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def revision(session: Session) -> str | None:
