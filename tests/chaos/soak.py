@@ -110,12 +110,14 @@ def soak(lab: Lab, minutes: float) -> None:
         callers: list[Caller] = []
         for work in (_small_jobs(lab), _reads, _science(lab, stack, version)):
             callers += loads.enter_context(load(stack, 1, work))
+        schedule: list[str] = []
         faults = draw(lab.rng, int(60 * minutes / PAUSES[0]) + 1, FAULTS, PAUSES)
         for fault in faults:
             if time.monotonic() + fault.pause > until:
                 break
             time.sleep(fault.pause)
-            _break(lab, stack, fleet, fault)
+            schedule.append(f"{time.monotonic() - began:.0f} s {fault.kind}")
+            _break(stack, fleet, fault)
             lab.tally.faults[fault.kind] += 1
         time.sleep(max(0.0, until - time.monotonic()))
         loads.close()
@@ -123,6 +125,7 @@ def soak(lab: Lab, minutes: float) -> None:
         stop.set()
         watching.join()
         stack.wait_for_all()
+        lab.tally.notes["schedule"] = schedule
         _judge(lab, stack, callers, memory.quarters(began, ended))
 
 
@@ -140,7 +143,7 @@ def _small_jobs(lab: Lab) -> Callable[[Caller, int], None]:
 
     def work(caller: Caller, number: int) -> None:
         wishes: list[tuple[str, dict[str, Any]]] = [
-            ("sleep", {"seconds": round(rng.uniform(0.2, 8.0), 2)}),
+            ("sleep", {"seconds": round(rng.uniform(0.2, 4.0), 2)}),
             ("noop", {}),
             ("noop", {"children": rng.randint(1, 4)}),
         ]
@@ -199,7 +202,7 @@ def _science(lab: Lab, stack: Stack, version: str) -> Callable[[Caller, int], No
 # The faults
 
 
-def _break(lab: Lab, stack: Stack, fleet: list[WorkerProcess], fault: Fault) -> None:
+def _break(stack: Stack, fleet: list[WorkerProcess], fault: Fault) -> None:
     action, _, role = fault.kind.partition(" ")
     match action, role:
         case "kill", "api":

@@ -320,7 +320,21 @@ def _judge_recoveries(stack: Stack, tally: Tally) -> None:
     tally.worst_recovery = max(tally.worst_recovery, started)
     tally.notes["worst"] = {"due_after_s": round(back, 2), "started_after_s": round(started, 2)}
     bound = stack.size.formula + stack.size.boot_allowance
-    tally.expect(started <= bound, f"{job_id} was back after {started:.1f} s, bound {bound:g} s")
+    if started > bound:
+        tally.problems.append(f"{job_id} was back after {started:.1f} s, bound {bound:g} s")
+        tally.notes["events of the worst"] = _timeline(stack, job_id)
+
+
+def _timeline(stack: Stack, job_id: str) -> list[str]:
+    """Return what happened to a job, the moments in seconds after its first loss."""
+    lost = [loss.at for loss in stack.losses if loss.job_id == job_id]
+    told = [(event.at, event.type, event.data) for event in stack.events(job_id)]
+    told += [(at, "lost", {}) for at in lost]
+    return [
+        f"{(at - min(lost)).total_seconds():+.1f} s {kind} {data}"
+        for at, kind, data in sorted(told, key=lambda one: one[0])
+        if kind != "progress"
+    ]
 
 
 def _create(servers: Servers, database: str) -> None:
