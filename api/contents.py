@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from starlette.datastructures import Headers
@@ -11,10 +10,10 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from api.answers import matches
+from api.byte_ranges import ByteRange, byte_range
 from api.problem import http_problem, problem_response
 
 SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
-_RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
 
 
 class ContentResponse(FileResponse):
@@ -23,12 +22,12 @@ class ContentResponse(FileResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wanted = Headers(scope=scope).get("range")
         if wanted is not None:
-            match = _RANGE.fullmatch(wanted.strip())
+            found = byte_range(wanted)
             size = Path(self.path).stat().st_size
             given = Headers(scope=scope).get("if-range", self.headers["etag"])
-            if match is None or _backwards(match) or given.strip() != self.headers["etag"]:
+            if found is None or given.strip() != self.headers["etag"]:
                 scope = _without_range(scope)
-            elif _impossible(match, size):
+            elif not _within(found, size):
                 members = http_problem(416, f"The content has {size} bytes")
                 headers = {"Content-Range": f"bytes */{size}"}
                 await problem_response(scope, members, headers)(scope, receive, send)
@@ -36,14 +35,9 @@ class ContentResponse(FileResponse):
         await super().__call__(scope, receive, send)
 
 
-def _backwards(match: re.Match[str]) -> bool:
-    return bool(match[1] and match[2]) and int(match[2]) < int(match[1])
-
-
-def _impossible(match: re.Match[str], size: int) -> bool:
-    if match[3] is not None:
-        return int(match[3]) == 0 or size == 0
-    return int(match[1]) >= size
+def _within(wanted: ByteRange, size: int) -> bool:
+    start, stop = wanted.bounds(size)
+    return start < stop
 
 
 def _without_range(scope: Scope) -> Scope:

@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from api.byte_ranges import byte_range
 from api.problem import http_problem, problem_response
 
 CHUNK = 64 * 1024
-_RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
 
 
 def log_response(request: Request, path: Path) -> Response:
     """Return the file or a range of it; a file that is not there yet is empty."""
     size = path.stat().st_size if path.is_file() else 0
-    match = _RANGE.fullmatch(request.headers.get("range", ""))
+    wanted = byte_range(request.headers.get("range"))
     headers = {"Accept-Ranges": "bytes", "Cache-Control": "no-store"}
-    if match is None or _backwards(match):
+    if wanted is None:
         return _part(path, 0, size, 200, headers)
-    start, end = _bounds(match, size)
+    start, end = wanted.bounds(size)
     if start >= end:
         members = http_problem(416, f"The log has {size} bytes")
         return problem_response(request.scope, members, {"Content-Range": f"bytes */{size}"})
     headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     return _part(path, start, end, 206, headers)
-
-
-def _backwards(match: re.Match[str]) -> bool:
-    """Tell whether the end is before the start: no range at all (RFC 9110, 14.1.2)."""
-    return bool(match[1] and match[2]) and int(match[2]) < int(match[1])
-
-
-def _bounds(match: re.Match[str], size: int) -> tuple[int, int]:
-    if match[3] is not None:
-        return max(0, size - int(match[3])), size
-    last = int(match[2]) + 1 if match[2] else size
-    return int(match[1]), min(size, last)
 
 
 def _part(path: Path, start: int, end: int, status: int, headers: dict[str, str]) -> Response:

@@ -21,7 +21,7 @@ from api.waiting import answer_job
 from core.config import get_settings
 from core.db.models import Dataset
 from core.db.repositories import datasets
-from core.db.repositories.access import owned
+from core.db.repositories.access import newest_first, owned
 from core.db.session import sessions
 from core.errors import FieldError, InvalidInput
 from core.ids import new_id
@@ -113,7 +113,7 @@ def _import(
 def list_datasets(principal: DatasetsRead, page: PageDep) -> Response:
     """List datasets, newest first."""
     with sessions()() as session:
-        rows = datasets.newest_datasets(session, principal, page.text(), page.limit + 1)
+        rows = newest_first(session, principal, Dataset, page.text(), page.limit + 1)
         newest = datasets.newest_versions(session, [row.id for row in rows])
     return json_response(
         paged(rows, page, lambda row: dataset_view(row, newest.get(row.id)), lambda row: row.id)

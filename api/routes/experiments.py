@@ -14,8 +14,7 @@ from api.pagination import PageDep, encode_cursor, paged
 from api.schemas import products as schemas
 from core.config import get_settings
 from core.db.models import Artifact, Experiment
-from core.db.repositories import products
-from core.db.repositories.access import owned
+from core.db.repositories.access import newest_first, owned
 from core.db.session import sessions
 from core.services.job_view import stamp
 from core.services.prediction_rows import rows_of
@@ -45,7 +44,7 @@ def _view(row: Experiment) -> dict[str, Any]:
 def list_experiments(principal: JobsRead, page: PageDep) -> Response:
     """List experiments, newest first."""
     with sessions()() as session:
-        rows = products.newest_first(session, principal, Experiment, page.text(), page.limit + 1)
+        rows = newest_first(session, principal, Experiment, page.text(), page.limit + 1)
     return json_response(paged(rows, page, _view, lambda row: row.id))
 
 

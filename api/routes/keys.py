@@ -15,8 +15,7 @@ from api.ids import KeyId
 from api.pagination import PageDep, paged
 from api.schemas import products as schemas
 from core.db.models import ApiKey
-from core.db.repositories import products
-from core.db.repositories.access import owned
+from core.db.repositories.access import newest_first, owned
 from core.db.session import sessions
 from core.services import keys
 from core.services.idempotency import Answer, once
@@ -106,7 +105,7 @@ def _view(row: ApiKey) -> dict[str, Any]:
 def list_keys(principal: KeysAdmin, page: PageDep) -> Response:
     """List keys, newest first, without their secrets."""
     with sessions()() as session:
-        rows = products.newest_first(session, principal, ApiKey, page.text(), page.limit + 1)
+        rows = newest_first(session, principal, ApiKey, page.text(), page.limit + 1)
     return json_response(paged(rows, page, _view, lambda row: row.id))
 
 

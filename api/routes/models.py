@@ -23,8 +23,8 @@ from api.schemas import products as schemas
 from api.waiting import outcome
 from core.config import get_settings
 from core.db.models import TrainedModel
-from core.db.repositories import job_queries, products
-from core.db.repositories.access import owned
+from core.db.repositories import job_queries
+from core.db.repositories.access import newest_first, owned
 from core.db.session import sessions
 from core.errors import FieldError, InvalidInput, Unavailable
 from core.ids import new_id
@@ -48,7 +48,7 @@ MAX_IMAGE_BYTES = 64 * 1024**2
 def list_models(principal: ModelsRead, page: PageDep) -> Response:
     """List models, newest first."""
     with sessions()() as session:
-        rows = products.newest_first(session, principal, TrainedModel, page.text(), page.limit + 1)
+        rows = newest_first(session, principal, TrainedModel, page.text(), page.limit + 1)
     return json_response(paged(rows, page, predictions.model_view, lambda row: row.id))
 
 

@@ -13,7 +13,7 @@ from api.ids import SessionId
 from api.pagination import PageDep, paged
 from api.schemas import access as schemas
 from core.db.models import BrowserSession
-from core.db.repositories.access import owned
+from core.db.repositories.access import newest_first, owned
 from core.db.session import sessions
 from core.services import browser_sessions
 from core.services.job_view import stamp
@@ -37,7 +37,7 @@ def _view(row: BrowserSession) -> dict[str, Any]:
 def list_sessions(principal: KeysAdmin, page: PageDep) -> Response:
     """List browser sessions and unused login links, newest first."""
     with sessions()() as session:
-        rows = browser_sessions.newest_sessions(session, principal, page.text(), page.limit + 1)
+        rows = newest_first(session, principal, BrowserSession, page.text(), page.limit + 1)
     return json_response(paged(rows, page, _view, lambda row: row.id))
 
 

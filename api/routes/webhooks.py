@@ -17,7 +17,7 @@ from api.pagination import PageDep, paged
 from api.schemas import webhooks as schemas
 from core.db.models import Webhook
 from core.db.repositories import webhooks as rows
-from core.db.repositories.access import owned
+from core.db.repositories.access import newest_first, owned
 from core.db.session import sessions
 from core.services import webhook_outbox
 from core.services import webhooks as service
@@ -73,7 +73,7 @@ def create(principal: JobsWrite, wish: OnceDep, body: schemas.NewWebhook) -> Res
 def list_webhooks(principal: JobsRead, page: PageDep) -> Response:
     """List web hooks, newest first."""
     with sessions()() as session:
-        found = rows.newest_webhooks(session, principal, page.text(), page.limit + 1)
+        found = newest_first(session, principal, Webhook, page.text(), page.limit + 1)
         waiting = rows.pending(session, [row.id for row in found])
     return json_response(
         paged(found, page, lambda r: service.view(r, waiting.get(r.id, 0)), lambda r: r.id)

@@ -9,7 +9,6 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.db.models import BrowserSession
-from core.db.repositories.access import readable
 from core.db.repositories.jobs import NOW, database_now
 from core.errors import Unauthorized
 from core.ids import new_id
@@ -80,16 +79,6 @@ def authenticate_cookie(session: Session, cookie: str) -> Principal:
             update(BrowserSession).where(BrowserSession.id == row.id).values(last_used_at=now)
         )
     return Principal(row.tenant_id, row.id, frozenset(SCOPES))
-
-
-def newest_sessions(
-    session: Session, principal: Principal, before: str | None, limit: int
-) -> list[BrowserSession]:
-    """Return login links and sessions, newest first, older than ``before``."""
-    query = readable(principal, BrowserSession).order_by(BrowserSession.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(BrowserSession.id < before)
-    return list(session.scalars(query))
 
 
 def end_session(session: Session, principal: Principal, row: BrowserSession) -> None:

@@ -19,6 +19,17 @@ def readable(principal: Principal, model: type[M]) -> Select[M]:
     return select(model).where(model.tenant_id == principal.tenant_id)
 
 
+def newest_first(
+    session: Session, principal: Principal, model: type[M], before: str | None, limit: int
+) -> list[M]:
+    """Return rows, newest first, with ids below ``before``."""
+    identity: Any = inspect(model).primary_key[0]
+    query = readable(principal, model).order_by(identity.desc()).limit(limit)
+    if before is not None:
+        query = query.where(identity < before)
+    return list(session.scalars(query))
+
+
 def readable_by_bound(model: type[M]) -> Select[M]:
     """Return :func:`readable` as a statement that is built once; run it with ``tenant_id``."""
     return select(model).where(model.tenant_id == bindparam("tenant_id"))

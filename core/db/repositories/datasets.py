@@ -18,16 +18,6 @@ from core.services.principal import Principal
 MAX_NAMED = 20
 
 
-def newest_datasets(
-    session: Session, principal: Principal, before: str | None, limit: int
-) -> list[Dataset]:
-    """Return datasets, newest first, older than ``before``."""
-    query = readable(principal, Dataset).order_by(Dataset.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(Dataset.id < before)
-    return list(session.scalars(query))
-
-
 @dataclass(frozen=True, slots=True)
 class Newest:
     """The newest version of a dataset, and how many there are."""

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.db.models import ApiKey, Experiment, Image, TrainedModel
+from core.db.models import ApiKey, Image
 from core.db.repositories.access import readable
 from core.errors import NotFound
 from core.services.principal import Principal
-
-M = TypeVar("M", TrainedModel, Experiment, ApiKey)
-
-
-def newest_first(
-    session: Session, principal: Principal, model: type[M], before: str | None, limit: int
-) -> list[M]:
-    """Return rows, newest first, older than ``before``."""
-    query = readable(principal, model).order_by(model.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(model.id < before)
-    return list(session.scalars(query))
 
 
 def lock_key(session: Session, principal: Principal, key_id: str) -> ApiKey:

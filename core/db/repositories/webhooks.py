@@ -31,16 +31,6 @@ def count_locked(session: Session, tenant_id: str) -> int:
     return session.scalar(query) or 0
 
 
-def newest_webhooks(
-    session: Session, principal: Principal, before: str | None, limit: int
-) -> list[Webhook]:
-    """Return web hooks, newest first, older than ``before``."""
-    query = readable(principal, Webhook).order_by(Webhook.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(Webhook.id < before)
-    return list(session.scalars(query))
-
-
 def locked(session: Session, principal: Principal, webhook_id: str) -> Webhook:
     """Return one web hook, locked; NotFound also for another tenant's."""
     query = readable(principal, Webhook).where(Webhook.id == webhook_id)
