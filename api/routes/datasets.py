@@ -104,7 +104,7 @@ def _import(
             uploads.record_whole(session, principal, upload_id, length=file.size, filename=filename)
             raw: dict[str, Any] = {**fields, "upload_id": upload_id}
             job = submit(session, principal, JOB_KINDS.get("import"), raw)
-            return accepted(job_view.view(session, job))
+            return accepted(job_view.written(job))
 
         return once(session, principal, wish, make)
 

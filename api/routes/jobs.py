@@ -32,7 +32,7 @@ from core.db.repositories.access import owned
 from core.db.repositories.job_rows import JobFilter
 from core.db.session import reading, reads, sessions
 from core.errors import Conflict, InvalidInput, NotFound
-from core.jobs.spec import JOB_KINDS, JobKind
+from core.jobs.spec import JOB_KINDS, JobKind, Params
 from core.jobs.states import TERMINAL, JobStatus
 from core.services import job_view, lifecycle, predictions
 from core.services.audit import record
@@ -60,20 +60,19 @@ def _creator(kind: JobKind[Any, Any]) -> Callable[..., Coroutine[Any, Any, Respo
         label: LabelsQuery = [],  # noqa: B006 - FastAPI copies it
         validate_only: ValidateOnly = False,
     ) -> Response:
-        raw = params.model_dump(mode="json", exclude_unset=True)
         if validate_only:
-            return json_response(await run_in_threadpool(_validate, principal, kind, raw))
-        answer = await run_in_threadpool(_create, principal, kind, raw, label, wish)
+            return json_response(await run_in_threadpool(_validate, principal, kind, params))
+        answer = await run_in_threadpool(_create, principal, kind, params, label, wish)
         return await answer_job(request, principal, answer)
 
     create.__annotations__["params"] = kind.params
     return create
 
 
-def _validate(principal: Principal, kind: JobKind[Any, Any], raw: dict[str, Any]) -> dict[str, Any]:
+def _validate(principal: Principal, kind: JobKind[Any, Any], params: Params) -> dict[str, Any]:
     with sessions()() as session:
-        checked = check(session, principal.tenant_id, kind, raw)
-        predictions.check_visible(session, principal, kind.name, checked.params)
+        checked = check(session, principal.tenant_id, kind, params)
+        predictions.check_visible(session, principal, kind.name, params)
         cost = checked.estimate()
         session.rollback()
     estimate = None if cost is None else cost.model_dump()
@@ -83,16 +82,16 @@ def _validate(principal: Principal, kind: JobKind[Any, Any], raw: dict[str, Any]
 def _create(
     principal: Principal,
     kind: JobKind[Any, Any],
-    raw: dict[str, Any],
+    params: Params,
     labels: list[str],
     wish: Once | None,
 ) -> Answer:
     with transaction(sessions()) as session:
 
         def make() -> Answer:
-            predictions.check_visible(session, principal, kind.name, kind.params(**raw))
-            job = submit(session, principal, kind, raw, labels)
-            return accepted(job_view.view(session, job))
+            predictions.check_visible(session, principal, kind.name, params)
+            job = submit(session, principal, kind, params, labels)
+            return accepted(job_view.written(job))
 
         return once(session, principal, wish, make)[0]
 
@@ -264,7 +263,7 @@ def retry_job(principal: JobsWrite, job_id: JobId, wish: OnceDep) -> Response:
         def make() -> Answer:
             _check_retry(old)
             job = submit(session, principal, JOB_KINDS.get(old.kind), old.params, old.labels)
-            return accepted(job_view.view(session, job))
+            return accepted(job_view.written(job))
 
         answer, _ = once(session, principal, wish, make)
     return answered(answer)

@@ -148,7 +148,7 @@ def _submit(
         def make() -> Answer:
             hold(session, store, blobs)
             job = submit(session, principal, JOB_KINDS.get(predictions.KIND), raw)
-            return accepted(job_view.view(session, job))
+            return accepted(job_view.written(job))
 
         return once(session, principal, wish, make)[0]
 

@@ -76,7 +76,7 @@ def create_version(
             wanted = body.model_dump()
             if body.upload_id is not None:
                 job = revision.append(session, principal, dataset_id, wanted)
-                return accepted(job_view.view(session, job))
+                return accepted(job_view.written(job))
             version = revision.change(session, principal, dataset_id, wanted)
             headers = {"Location": f"/v1/dataset-versions/{version.id}"}
             return Answer(201, headers, version_view(session, version))

@@ -21,8 +21,10 @@ def upload_path(upload_id: str) -> Path:
     return get_settings().data_dir / "uploads" / upload_id
 
 
-def parse(kind: JobKind[Any, Any], raw: dict[str, Any]) -> Params:
-    """Validate raw parameters; InvalidInput lists every field at fault."""
+def parse(kind: JobKind[Any, Any], raw: dict[str, Any] | Params) -> Params:
+    """Validate raw parameters, once; InvalidInput lists every field at fault."""
+    if isinstance(raw, Params):
+        return raw
     try:
         params: Params = kind.params.model_validate(raw)
     except ValidationError as error:

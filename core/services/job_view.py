@@ -15,6 +15,7 @@ from core.db.models import Artifact, Job
 from core.db.repositories import job_queries, job_rows, jobs
 from core.db.repositories.job_queries import Place, Step
 from core.db.repositories.job_rows import JobRow
+from core.db.repositories.new_jobs import Written
 from core.jobs.states import TERMINAL, JobStatus
 from core.services.principal import Principal
 
@@ -41,6 +42,11 @@ def views(session: Session, rows: Sequence[Job | JobRow]) -> list[dict[str, Any]
 def view(session: Session, job: Job) -> dict[str, Any]:
     """Return one job as a JSON object."""
     return views(session, [job])[0]
+
+
+def written(new: Written) -> dict[str, Any]:
+    """Return a job that was just submitted as a JSON object; nothing is read for it."""
+    return _view(new.row(), {}, new.place, ())
 
 
 def current(connection: Connection, principal: Principal, job_id: str) -> dict[str, Any]:

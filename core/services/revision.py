@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from core.config import get_settings
-from core.db.models import Dataset, DatasetVersion, Job
+from core.db.models import Dataset, DatasetVersion
 from core.db.repositories import datasets
 from core.db.repositories.access import owned
+from core.db.repositories.new_jobs import Written
 from core.errors import FieldError, InvalidInput
 from core.ids import new_id
 from core.ingest.balance import summarise
@@ -48,7 +49,7 @@ def base_version(
 
 def append(
     session: Session, principal: Principal, dataset_id: str, wanted: Mapping[str, Any]
-) -> Job:
+) -> Written:
     """Submit the import that appends an upload to a version."""
     if any(wanted[name] for name in _CHANGES):
         detail = "Either changes of images or upload_id, not both"

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from core.config import get_settings
 from core.db.models import Job, Tenant
-from core.db.repositories import jobs
+from core.db.repositories import jobs, new_jobs
+from core.db.repositories.new_jobs import NewJob, Written
 from core.errors import NotFound, TooManyRequests
 from core.ids import new_id
 from core.jobs.context import Children, Inputs
 from core.jobs.spec import JOB_KINDS, Cost, JobKind, Params
 from core.services.audit import record
 from core.services.inputs import parse, resolve
+from core.services.job_view import silence_seconds
 from core.services.principal import Principal
 from core.services.quota import require_quota, require_room
 from core.services.transaction import want_hint
@@ -50,7 +52,7 @@ def public_kind(name: str) -> JobKind[Any, Any]:
 
 
 def check(
-    session: Session, tenant_id: str, kind: JobKind[Any, Any], raw: dict[str, Any]
+    session: Session, tenant_id: str, kind: JobKind[Any, Any], raw: dict[str, Any] | Params
 ) -> Checked:
     """Validate parameters, resolve what they name and run the kind's own check."""
     params = parse(kind, raw)
@@ -64,26 +66,32 @@ def submit(
     session: Session,
     principal: Principal,
     kind: JobKind[Any, Any],
-    raw: dict[str, Any],
+    raw: dict[str, Any] | Params,
     labels: Sequence[str] = (),
-) -> Job:
+) -> Written:
     """Write a queued job with its first event; the hint goes out after the commit.
 
-    StorageFull, QuotaExceeded: what it would make could not be kept.
+    ``raw``: the parameters, validated or not. StorageFull, QuotaExceeded: what it would make could
+    not be kept; TooManyRequests: too many jobs are unfinished. The caller rolls back.
     """
     require_room()
     checked = check(session, principal.tenant_id, kind, raw)
-    job = _new_job(checked, principal.tenant_id)
-    job.labels = list(labels)
+    job_id = new_id("job")
     if kind.audited:
         used = [*checked.inputs.versions, *checked.inputs.uploads]
         details = {"kind": kind.name, "inputs": used}
-        record(session, principal, "job.create", "job", job.id, details)
-    with span("job.submit", about={"job_id": job.id, "kind": job.kind}):
-        job.origin = _origin(principal)
-        _enqueue(session, job)
-        _count_active(session, principal.tenant_id)
-    return job
+        record(session, principal, "job.create", "job", job_id, details)
+    with span("job.submit", about={"job_id": job_id, "kind": kind.name}):
+        origin = _origin(principal)
+        job = _new_job(job_id, principal.tenant_id, checked, list(labels), origin)
+        session.flush()  # first: the next statement locks the row that all submissions lock
+        limit = get_settings().max_active_jobs
+        written = new_jobs.add_root(session, job, _told(job), limit, silence_seconds())
+        if written.usage is None:
+            raise _too_many(session, principal.tenant_id, limit)
+        require_quota(written.usage)
+    want_hint(session, job.id, job.queue)
+    return written
 
 
 def _origin(principal: Principal) -> dict[str, Any] | None:
@@ -92,17 +100,19 @@ def _origin(principal: Principal) -> dict[str, Any] | None:
     return {name: value for name, value in ids.items() if value} or None
 
 
-def submit_children(session: Session, parent: Job, wanted: Children) -> list[Job]:
+def submit_children(session: Session, parent: Job, wanted: Children) -> list[NewJob]:
     """Write the children of a locked parent, which gives up its lease and waits for them."""
     first = parent.round_start + len(jobs.children(session, parent.id)[parent.round_start :])
     created = []
     for offset, spec in enumerate(wanted.children):
         checked = check(session, parent.tenant_id, JOB_KINDS.get(spec.kind), spec.params)
-        job = _new_job(checked, parent.tenant_id)
-        job.parent_id, job.ordinal = parent.id, first + offset
-        job.role, job.weight = spec.role, spec.weight
-        job.labels, job.origin = parent.labels, parent.origin
-        created.append(_enqueue(session, job))
+        plain = _new_job(new_id("job"), parent.tenant_id, checked, parent.labels, parent.origin)
+        child = replace(
+            plain, parent_id=parent.id, ordinal=first + offset, role=spec.role, weight=spec.weight
+        )
+        new_jobs.add_child(session, child, _told(child))
+        want_hint(session, child.id, child.queue)
+        created.append(child)
     parent.pending_children = len(created)
     parent.round_start = first
     parent.span_start, parent.span_end = wanted.span
@@ -113,46 +123,41 @@ def submit_children(session: Session, parent: Job, wanted: Children) -> list[Job
     return created
 
 
-def _new_job(checked: Checked, tenant_id: str) -> Job:
+def _new_job(
+    job_id: str,
+    tenant_id: str,
+    checked: Checked,
+    labels: list[str],
+    origin: dict[str, Any] | None,
+) -> NewJob:
     kind = checked.kind
     versions = checked.inputs.versions.values()
-    return Job(
-        id=new_id("job"),
+    return NewJob(
+        id=job_id,
         tenant_id=tenant_id,
         kind=kind.name,
         queue=kind.queue_of(checked.params),
         params=checked.params.model_dump(mode="json"),
         inputs=checked.inputs.model_dump(mode="json"),
         dataset_ids=sorted({version.dataset_id for version in versions}),
+        labels=labels,
         max_attempts=kind.max_attempts,
         timeout_seconds=kind.timeout,
-        hinted_at=jobs.NOW,
+        origin=origin,
     )
 
 
-def _enqueue(session: Session, job: Job) -> Job:
+def _told(job: NewJob) -> dict[str, Any]:
+    """Return what a job's first event says."""
     told = {"kind": job.kind, "queue": job.queue}
     if request_id := (job.origin or {}).get("request_id"):
         told["request_id"] = request_id
-    jobs.add_new(session, job, "submitted", told)
-    want_hint(session, job.id, job.queue)
-    return job
+    return told
 
 
-def _count_active(session: Session, tenant_id: str) -> None:
-    """Count one more unfinished job; TooManyRequests, QuotaExceeded: the caller rolls back.
-
-    The last write of a submission: the tenant's row is the one thing that all its submissions
-    lock, so it is held for as short as can be.
-    """
-    limit = get_settings().max_active_jobs
-    if (used := jobs.count_active(session, tenant_id, limit)) is not None:
-        require_quota(used)
-        return
-    tenant = session.get(Tenant, tenant_id)
-    if tenant is None:
-        raise NotFound(f"There is no tenant {tenant_id}", code="tenant_not_found")
-    raise TooManyRequests(
+def _too_many(session: Session, tenant_id: str, limit: int) -> TooManyRequests:
+    tenant = session.get_one(Tenant, tenant_id)
+    return TooManyRequests(
         f"{tenant.jobs_active} jobs are unfinished; the limit is {tenant.max_active_jobs or limit}",
         code="too_many_jobs",
         retry_after=30,

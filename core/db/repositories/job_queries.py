@@ -64,20 +64,22 @@ class Place:
     served: bool
 
 
-_PLACE = text("""
-    SELECT j.id,
-        (SELECT count(*) FROM (
-            SELECT FROM jobs q
-            WHERE q.queue = j.queue AND q.status = 'queued' AND q.pending_children = 0
-              AND q.id < j.id
-            LIMIT :far) AS ahead),
-        EXISTS (SELECT FROM workers w
-                WHERE j.queue = ANY(w.queues)
-                  AND w.last_seen > clock_timestamp() - make_interval(secs => :silence))
-    FROM jobs j WHERE j.id = :last
-""")
+AHEAD = """
+    SELECT count(*) FROM (
+        SELECT FROM jobs q
+        WHERE q.queue = j.queue AND q.status = 'queued' AND q.pending_children = 0 AND q.id < j.id
+        LIMIT :far) AS ahead
+"""
+"""How many due jobs stand before a job ``j``, up to ``far``."""
 
-_PLACES = text("""
+SERVED = """
+    EXISTS (SELECT FROM workers w
+            WHERE j.queue = ANY(w.queues)
+              AND w.last_seen > clock_timestamp() - make_interval(secs => :silence))
+"""
+"""Whether some worker that reported within ``silence`` seconds serves the queue of a job ``j``."""
+
+_PLACES = text(f"""
     WITH ahead AS MATERIALIZED (
         SELECT due.id, row_number() OVER (PARTITION BY due.queue ORDER BY due.id) - 1 AS before
         FROM unnest(CAST(:queues AS text[])) AS wanted(queue)
@@ -87,10 +89,7 @@ _PLACES = text("""
             ORDER BY q.id LIMIT :far
         ) AS due
     )
-    SELECT j.id, coalesce(ahead.before, :far), EXISTS (
-        SELECT FROM workers w
-        WHERE j.queue = ANY(w.queues)
-          AND w.last_seen > clock_timestamp() - make_interval(secs => :silence))
+    SELECT j.id, coalesce(ahead.before, :far), {SERVED}
     FROM jobs j LEFT JOIN ahead ON ahead.id = j.id
     WHERE j.id = ANY(:ids) AND j.status = 'queued' AND j.pending_children = 0
 """)
@@ -103,12 +102,13 @@ def places(session: Session, queued: Mapping[str, str], silence_seconds: float) 
     """
     if not queued:
         return {}
-    common = {"silence": silence_seconds, "far": FAR}
-    if len(queued) == 1:  # what was just submitted
-        rows = session.execute(_PLACE, {"last": next(iter(queued)), **common})
-    else:
-        values = {"ids": list(queued), "queues": sorted(set(queued.values())), **common}
-        rows = session.execute(_PLACES, values)
+    values = {
+        "ids": list(queued),
+        "queues": sorted(set(queued.values())),
+        "silence": silence_seconds,
+        "far": FAR,
+    }
+    rows = session.execute(_PLACES, values)
     return {row[0]: Place(row[1], row[2]) for row in rows}
 
 

@@ -11,8 +11,7 @@ from sqlalchemy import BindParameter, Integer, cast, func, or_, select, text, up
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from core.db.models import Artifact, Job, JobEvent, Tenant
-from core.db.repositories.usage import Usage
+from core.db.models import Artifact, Job, JobEvent
 from core.ids import new_id
 from core.jobs.states import TERMINAL, JobStatus
 
@@ -166,32 +165,6 @@ def artifacts_of(session: Session, job_ids: Sequence[str]) -> dict[str, list[Art
     ):
         found[row.job_id].append(row)
     return found
-
-
-def add_new(session: Session, job: Job, kind: str, data: dict[str, Any]) -> None:
-    """Write a new job with its first event; what the database fills in comes back with it."""
-    job.last_seq = 1
-    session.add(job)
-    session.flush()
-    session.execute(insert(JobEvent).values(job_id=job.id, seq=1, type=kind, data=data))
-
-
-def count_active(session: Session, tenant_id: str, limit: int) -> Usage | None:
-    """Count one more unfinished job of a tenant and tell what it uses.
-
-    None when its own limit of jobs or the common one is met.
-    """
-    row = session.execute(
-        update(Tenant)
-        .where(
-            Tenant.id == tenant_id,
-            Tenant.jobs_active < func.coalesce(func.nullif(Tenant.max_active_jobs, 0), limit),
-        )
-        .values(jobs_active=Tenant.jobs_active + 1)
-        .returning(Tenant.bytes_used, Tenant.max_bytes)
-        .execution_options(synchronize_session=False)
-    ).first()
-    return None if row is None else Usage(row[0], row[1])
 
 
 def add_event(session: Session, job_id: str, kind: str, data: dict[str, Any]) -> None:
