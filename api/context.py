@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,6 +32,18 @@ SECURITY_HEADERS = {
         "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
     ),
 }
+
+_ENCODED = [
+    (name.lower().encode(), value.encode("latin-1")) for name, value in SECURITY_HEADERS.items()
+]
+
+
+def _with_ours(message: Message, request_id: str) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer with the request's id and ours, where it has none."""
+    given = [one for one in message.get("headers", ()) if one[0] != b"x-request-id"]
+    names = {name for name, _ in given}
+    ours = [one for one in _ENCODED if one[0] not in names]
+    return [*given, (b"x-request-id", request_id.encode("latin-1")), *ours]
 
 
 class RequestContext:
@@ -66,10 +77,7 @@ class RequestContext:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 answer.begin(message["status"])
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = scope["state"]["request_id"]
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                message["headers"] = _with_ours(message, scope["state"]["request_id"])
             await send(message)
 
         try:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from api.json_body import read_json
 from api.known_keys import KnownKeys
@@ -38,7 +41,7 @@ class Requires:
     async def __call__(
         self,
         request: Request,
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
     ) -> Principal:
         principal: Principal = request.state.principal
         return principal
@@ -53,8 +56,35 @@ ModelsWrite = Annotated[Principal, Depends(Requires("models:write"))]
 KeysAdmin = Annotated[Principal, Depends(Requires("keys:admin"))]
 
 
+def _lean(dependant: Dependant) -> Dependant:
+    """Return what has to be solved for a request whose caller is known.
+
+    What only openapi.json tells of (the scheme of the header, scopes that nobody takes as an
+    argument) costs each request as much as what is needed.
+    """
+    needed = [
+        replace(one, dependencies=[]) if isinstance(one.call, Requires) else one
+        for one in dependant.dependencies
+        if one.name is not None or not isinstance(one.call, Requires)
+    ]
+    return replace(dependant, dependencies=needed)
+
+
 class ApiRoute(APIRoute):
     """A route whose caller is known, and whose JSON is checked, before anything else happens."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._answer = self.get_route_handler()
+        self.app = self._serve
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; errors are answered by the application's handlers, once."""
+        async with AsyncExitStack() as stack:
+            # what FastAPI closes dependencies with
+            scope["fastapi_inner_astack"] = scope["fastapi_function_astack"] = stack
+            response = await self._answer(Request(scope, receive, send))
+            await response(scope, receive, send)
 
     @property
     def scopes(self) -> list[str]:
@@ -63,8 +93,12 @@ class ApiRoute(APIRoute):
         return sorted({call.scope for call in calls if isinstance(call, Requires)})
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-        scopes = self.scopes
+        scopes, described = self.scopes, self.dependant
+        self.dependant = _lean(described)
+        try:
+            handle = super().get_route_handler()
+        finally:
+            self.dependant = described
         takes_json = self.body_field is not None
 
         async def handler(request: Request) -> Response:
