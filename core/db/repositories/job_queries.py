@@ -79,14 +79,17 @@ SERVED = """
 """
 """Whether some worker that reported within ``silence`` seconds serves the queue of a job ``j``."""
 
+# BETWEEN and not =: ordered by the id alone, the planner would walk the primary key, and pass all
+# jobs that have ended before it meets one that waits
 _PLACES = text(f"""
     WITH ahead AS MATERIALIZED (
         SELECT due.id, row_number() OVER (PARTITION BY due.queue ORDER BY due.id) - 1 AS before
         FROM unnest(CAST(:queues AS text[])) AS wanted(queue)
         CROSS JOIN LATERAL (
             SELECT q.id, q.queue FROM jobs q
-            WHERE q.queue = wanted.queue AND q.status = 'queued' AND q.pending_children = 0
-            ORDER BY q.id LIMIT :far
+            WHERE q.queue BETWEEN wanted.queue AND wanted.queue
+              AND q.status = 'queued' AND q.pending_children = 0
+            ORDER BY q.queue, q.id LIMIT :far
         ) AS due
     )
     SELECT j.id, coalesce(ahead.before, :far), {SERVED}
