@@ -34,9 +34,15 @@ Words = NDArray[np.int64]
 
 
 def likely_pairs(
-    images: Records, progress: Callable[[int, int], None] = lambda _done, _all: None
+    images: Records,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+    *,
+    apart: int | None = None,
 ) -> Pairs:
-    """Return pairs of positions that share at least VOTES words, the best NEIGHBOURS of each."""
+    """Return pairs of positions that share at least VOTES words, the best NEIGHBOURS of each.
+
+    With ``apart`` only pairs of an image before that position and one from there on.
+    """
     owner = np.repeat(np.arange(len(images)), images["count"])
     if len(images) < 2 or not len(owner):
         return np.empty((0, 2), np.int64)
@@ -47,6 +53,9 @@ def likely_pairs(
     for table, (weights, offset) in enumerate(planes):
         plain, mirrored = _words(images, weights, offset, bits)
         met = _meetings(plain, mirrored, owner, len(images))
+        if apart is not None:
+            first, second = np.divmod(met, len(images))
+            met = met[(first < apart) & (second >= apart)]
         keys, votes = _added(keys, votes, met)
         progress(table + 1, TABLES)
     enough = votes >= VOTES
