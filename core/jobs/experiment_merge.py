@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.jobs.context import ChildResult, JobContext
-from core.jobs.experiment_plan import synthetic_of
+from core.jobs.experiment_plan import gate_report, synthetic_of
 from core.jobs.kinds.experiment import classifiers, external, synthesized
 from core.jobs.kinds.experiment_shard import load_features
+from core.jobs.privacy_gate import REPORT, SHEET, report_of
 from core.learning.analysis import analyse
 from core.learning.arms import parse_arms
 from core.learning.caveats import cannot_exclude
@@ -72,6 +73,7 @@ def merge(
     predictions = read_predictions(merged, members, table, order)
     found = analyse(predictions, replicates=params.bootstrap, seed=params.seed)
     legacy = _legacy(ctx, params) if params.legacy_protocol else None
+    gate = _gate(ctx)
     verdict = verdict_document(
         found,
         question,
@@ -79,12 +81,14 @@ def merge(
         design=params.design,
         fold_table_sha256=table.sha256,
         legacy=legacy,
-        settings=_settings(ctx, params, question, table),
-        warnings=_warnings(params, members, table, shards) + _unused(ctx, params, members),
+        settings=_settings(ctx, params, question, table) | {"privacy_gate": gate},
+        warnings=_kept_out(gate)
+        + _warnings(params, members, table, shards)
+        + _unused(ctx, params, members),
         subgroups=subgroup_member(predictions, tested_metadata(members, table), question),
         cannot_exclude=cannot_exclude(members),
     )
-    figures = verdict_figures(found, question, verdict, predictions)
+    figures = verdict_figures(found, question, verdict, predictions) | _sheet(ctx)
     tables = {
         "Scores by class": class_tables(found, question),
         "Training images over all folds": training_table(c.result for c in shards),
@@ -160,6 +164,31 @@ def _warnings(
     if table.dropped:
         told.append(f"{table.dropped} training images dropped: their group is on the test side")
     return told
+
+
+def _gate(ctx: JobContext) -> dict[str, Any] | None:
+    """Publish the gate's privacy.json anew; returns it with the number of copies, not the list."""
+    sha256 = gate_report(ctx)
+    if sha256 is None:
+        return None
+    told = report_of(ctx, sha256)
+    ctx.artifact(REPORT, ctx.blob(sha256).read_bytes(), "application/json")
+    return told | {"copies": len(told["copies"])}
+
+
+def _kept_out(gate: dict[str, Any] | None) -> list[str]:
+    if gate is None or not gate["copies"]:
+        return []
+    return [
+        f"{gate['copies']} of {gate['examined']} synthetic images show a real image that they do "
+        "not declare: the privacy gate kept them out of training"
+    ]
+
+
+def _sheet(ctx: JobContext) -> dict[str, bytes]:
+    """Return the gate's sheet of copies beside their sources, if it has one."""
+    gates = [c for c in ctx.children if c.role == "gate" and SHEET in c.artifacts]
+    return {SHEET: ctx.blob(c.artifacts[SHEET].sha256).read_bytes() for c in gates}
 
 
 def _by_seed(params: ExperimentParams) -> str:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from core.learning.cohort import Cohort
     from core.learning.folds import FoldTable
 
+_LOOKS_PER_FEATURE = 10
+"""Looking for copies takes a tenth of the time that features take."""
+
 
 def view_children(
     ctx: JobContext, params: ExperimentParams, members: Cohort, table: FoldTable
@@ -43,6 +46,34 @@ def view_children(
         )
         for start, stop in pairwise(edges)
     ]
+
+
+def gate_children(ctx: JobContext, params: ExperimentParams, members: Cohort) -> list[ChildSpec]:
+    """Return the job that looks for copies among all synthetic images; none without images.
+
+    LeakDetected when an image hides the group of a parent that it declares.
+    """
+    from core.learning.firewall import check_declared
+
+    own = [c for c in ctx.children if c.role.startswith("synthesis:")]
+    versions = [*params.synthetic_version_ids, *(c.result["dataset_version_id"] for c in own)]
+    if not versions:
+        return []
+    made = [r for v in params.synthetic_version_ids for r in ctx.manifest(v)]
+    check_declared(made, members.records)
+    images = len(made) + sum(c.result["generated"] for c in own)
+    asked = {
+        "dataset_version_id": params.dataset_version_id,
+        "synthetic_version_ids": list(dict.fromkeys(versions)),
+    }
+    weight = 1 + images / _LOOKS_PER_FEATURE
+    return [ChildSpec(kind="experiment_gate", role="gate", params=asked, weight=weight)]
+
+
+def gate_report(ctx: JobContext) -> str | None:
+    """Return the privacy.json of the gate by its sha256; None when there was nothing to look at."""
+    gates = [c for c in ctx.children if c.role == "gate"]
+    return gates[0].artifacts["privacy.json"].sha256 if gates else None
 
 
 def _views(

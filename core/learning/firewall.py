@@ -33,6 +33,36 @@ def check_no_leak(train: Iterable[ImageRecord], test: Sequence[ImageRecord]) -> 
         )
 
 
+def check_declared(made: Iterable[ImageRecord], real: Iterable[ImageRecord]) -> None:
+    """Raise LeakDetected when a synthetic image hides the group of a parent that it declares.
+
+    Only images whose groups are all known here are looked at, the others train nothing: without
+    the parent's group such an image could stand on another side than its parent.
+    """
+    groups: dict[str, frozenset[str]] = {}
+    known: set[str] = set()
+    for record in real:
+        own = frozenset(record.group_ids)
+        known |= own
+        groups |= {record.image_id: own, record.sha256: own}
+    hidden = [
+        record.image_id
+        for record in made
+        if known.issuperset(record.group_ids)
+        and any(
+            groups[name].isdisjoint(record.group_ids)
+            for name in (*record.parents, *record.parent_sha256)
+            if groups.get(name)
+        )
+    ]
+    if hidden:
+        raise LeakDetected(
+            f"{len(hidden)} synthetic images declare a parent but not its group, first "
+            f"{', '.join(hidden[:_NAMED])}: they would be trained on while it is tested",
+            hidden,
+        )
+
+
 def _content(record: ImageRecord) -> set[str]:
     return {record.sha256, record.source_sha256, record.pixel_sha256} - {""}
 

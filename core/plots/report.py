@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from core.plots.report_exploratory import exploratory_view
 from core.plots.report_numbers import count, finite, number
 from core.plots.report_pictures import Picture, pictures
+from core.plots.report_privacy import gate_view
 from core.plots.report_quality import quality_tables
 from core.plots.report_tables import (
     arms_tables,
@@ -44,6 +45,7 @@ _PLACED = (
     "pca_by_source",
     "dose_response",
     "calibration",
+    "privacy",
 )
 """Pictures that stand in a section of their own."""
 
@@ -137,6 +139,7 @@ def _common(
         else "",
         "per_class": class_table(verdict, dataset),
         "explored": exploratory_view(verdict),
+        "gate": gate_view(verdict),
         "legacy": legacy_table(verdict),
         "legacy_why": LEGACY_WHY,
         "methods": method_statement(verdict, dataset),

@@ -74,6 +74,8 @@ _CAPTIONS = {
     "band and the knee.",
     "calibration": "How often decisions were right over their mean probability, in 15 equal-mass "
     "bins inside each fold's model.",
+    "privacy": "Synthetic images that show a real one which they do not declare: in each pair the "
+    "real image left, the synthetic one right.",
     "arms": "Balanced accuracy of each arm with its 95 % interval.",
 }
 

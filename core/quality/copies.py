@@ -126,7 +126,7 @@ def screen(
     search.whole(NearThreshold())
     suspects = [place for place, own in enumerate(declared) if not own]
     too_many = bool(suspects) and len(photographs) + len(suspects) > MOST_IMAGES
-    if suspects and not too_many:
+    if not too_many:
         search.aligned(suspects, AlignThreshold())
     examined: dict[str, int] = defaultdict(int)
     for record in images:
@@ -219,7 +219,10 @@ class _Search:
         self._progress(0.7)
 
     def aligned(self, suspects: Sequence[int], threshold: AlignThreshold) -> None:
-        """Find crops and free turns of real images among the suspects."""
+        """Find crops and free turns of real images among the suspects that are no copies yet."""
+        suspects = [place for place in suspects if place not in self._best]
+        if not suspects:
+            return
         mine = [self._made[place].sha256 for place in suspects]
         names = [record.sha256 for record in self._real] + mine
         records = np.zeros(len(names), RECORD)

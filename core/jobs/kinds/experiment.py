@@ -235,7 +235,7 @@ def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
     sides = params.repeats * (params.folds if params.design == "cv" else 1)
     fits = sides * len(_arms(params)) * (1 + len(params.other_classifiers))
     seconds = images / 30 + fits * images * 4e-4 + sides * 3 + 20
-    return Cost(seconds=seconds, images=images, children=sides + 2)
+    return Cost(seconds=seconds, images=images, children=sides + 3)
 
 
 @job_kind(
@@ -252,7 +252,7 @@ def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
 def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | Children:
     """Judges on real images whether adding synthetic images to training helps, arm by arm."""
     from core.jobs.experiment_merge import merge
-    from core.jobs.experiment_plan import view_children
+    from core.jobs.experiment_plan import gate_children, view_children
     from core.learning.cohort import cohort
     from core.learning.folds import fold_table
 
@@ -277,8 +277,9 @@ def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | 
             params=_features(ctx, params),
             weight=len(members),
         )
+        gate = gate_children(ctx, params, members)
         views = view_children(ctx, params, members, table)
-        return Children(phase="features", children=(features, *views), span=(0.25, 0.55))
+        return Children(phase="features", children=(features, *gate, *views), span=(0.25, 0.55))
     if "fold" not in asked:
         return Children(
             phase="folds", children=tuple(_folds(ctx, params, members, table)), span=(0.55, 0.95)
@@ -361,9 +362,10 @@ def _folds(
     ctx: JobContext, params: ExperimentParams, members: Cohort, table: FoldTable
 ) -> list[ChildSpec]:
     """Ask for every fold of every seed, each with the synthetic versions of its seed."""
+    from core.jobs.experiment_plan import gate_report
     from core.learning.folds import table_of_seed
 
-    made = synthesized(ctx)
+    made, gate = synthesized(ctx), gate_report(ctx)
     hashes = {seed: table_of_seed(table, members, seed).sha256 for seed in table.seeds}
     children = []
     for seed, fold in table.pairs():
@@ -373,6 +375,7 @@ def _folds(
         shard = {
             "dataset_version_id": params.dataset_version_id,
             "synthetic_version_ids": versions,
+            "gate_sha256": gate,
             "arms": [arm.id for arm in _arms(params)],
             "backbone": params.backbone,
             "classifiers": classifiers(params),

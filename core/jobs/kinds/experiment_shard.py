@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class ExperimentShardParams(Params):
     """A fold of the frozen table; classifiers are names with complete parameters.
 
-    seed is the repeat's; fold_table_sha256 is of the table of this seed alone.
+    seed is the repeat's; fold_table_sha256 is of the table of this seed alone; gate_sha256 is of
+    the privacy.json that names the synthetic images to keep out.
     """
 
     model_config = ConfigDict(
@@ -50,6 +51,7 @@ class ExperimentShardParams(Params):
     seed: Seed
     fold: int = Field(ge=0)
     fold_table_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    gate_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
 
 
 class ExperimentShardResult(Result):
@@ -71,6 +73,7 @@ class ExperimentShardResult(Result):
 )
 def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> ExperimentShardResult:
     """Fits and tests every arm of one fold and publishes its predictions."""
+    from core.jobs.privacy_gate import without_copies
     from core.learning.arms import parse_arms
     from core.learning.cohort import cohort, usable_synthetic_records
     from core.learning.fitting import ClassifierChoice, FoldTask, run_fold
@@ -88,11 +91,12 @@ def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> Experime
     check_same(table, params.fold_table_sha256)
     train, test = table.sides(params.seed, params.fold)
     made = [r for v in params.synthetic_version_ids for r in ctx.manifest(v)]
+    usable = without_copies(ctx, usable_synthetic_records(made), params.gate_sha256)
     task = FoldTask(
         members=members,
         train=train,
         test=test,
-        synthetic=usable_synthetic_records(made),
+        synthetic=usable,
         arms=parse_arms(params.arms),
         classifiers=[ClassifierChoice(n, p) for n, p in params.classifiers.items()],
         seed=params.seed,
