@@ -187,8 +187,10 @@ def _kept_out(gate: dict[str, Any] | None) -> list[str]:
 
 def _sheet(ctx: JobContext) -> dict[str, bytes]:
     """Return the gate's sheet of copies beside their sources, if it has one."""
-    gates = [c for c in ctx.children if c.role == "gate" and SHEET in c.artifacts]
-    return {SHEET: ctx.blob(c.artifacts[SHEET].sha256).read_bytes() for c in gates}
+    for child in ctx.children:
+        if child.role == "gate" and SHEET in child.artifacts:
+            return {SHEET: ctx.blob(child.artifacts[SHEET].sha256).read_bytes()}
+    return {}
 
 
 def _by_seed(params: ExperimentParams) -> str:

@@ -42,6 +42,25 @@ def screened(
     )
 
 
+def gated(ctx: JobContext, version_ids: Iterable[str]) -> list[ImageRecord]:
+    """Return the images of versions without copies among the synthetic ones; publishes which.
+
+    Without synthetic images nothing is looked at or published.
+    """
+    records: list[ImageRecord] = []
+    novel: set[str] = set()
+    for version_id in version_ids:
+        own = ctx.manifest(version_id)
+        novel |= novel_ids(ctx, version_id, own)
+        records += own
+    made = [r for r in records if r.source == "synthetic" and not r.quarantined]
+    if not made:
+        return records
+    found = screened(ctx, records, made, novel)
+    publish(ctx, found)
+    return [record for record in records if record.image_id not in found.image_ids]
+
+
 def novel_ids(ctx: JobContext, version_id: str, records: Iterable[ImageRecord]) -> set[str]:
     """Return the images of a version that a novel generator made, by what it or they say."""
     from core.synthesis.contract import GENERATORS

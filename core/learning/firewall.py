@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from core.errors import LeakDetected
@@ -39,12 +40,11 @@ def check_declared(made: Iterable[ImageRecord], real: Iterable[ImageRecord]) -> 
     Only images whose groups are all known here are looked at, the others train nothing: without
     the parent's group such an image could stand on another side than its parent.
     """
-    groups: dict[str, frozenset[str]] = {}
-    known: set[str] = set()
+    groups: dict[str, set[str]] = defaultdict(set)
     for record in real:
-        own = frozenset(record.group_ids)
-        known |= own
-        groups |= {record.image_id: own, record.sha256: own}
+        for name in (record.image_id, record.sha256):
+            groups[name].update(record.group_ids)
+    known = set().union(*groups.values())
     hidden = [
         record.image_id
         for record in made

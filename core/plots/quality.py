@@ -36,6 +36,9 @@ _PANELS = {
     "density": _Look("Density: real around synthetic", _INSIDE),
     "coverage": _Look("Coverage: real with a synthetic one near", _INSIDE),
     "vendi": _Look("Vendi score: different images", "as diverse as real images: at the floor"),
+    "distance_ratio": _Look("Distance to seen over held-out", "1: no closer to what was seen"),
+    "authpct": _Look("AuthPct", "copies lower it; the floor is what held-out images reach"),
+    "membership_auc": _Look("Membership AUC", "0.5: nothing tells who was seen"),
 }
 _MEASURES = {
     "ssim": ("SSIM", "1: the same picture"),
@@ -140,7 +143,7 @@ def _draw_row(axes: Axes, place: int, row: Mapping[str, Any]) -> None:
     value, floor = row["value"], row["floor"]
     if value is None:
         axes.annotate(
-            "too few images",
+            "not estimable",
             (0.02, place),
             xycoords=("axes fraction", "data"),
             va="center",

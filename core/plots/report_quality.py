@@ -31,6 +31,16 @@ _FAMILIES = (
         "recorded transform. Raw: both as they are. Within: pairs of synthetic images of a class, "
         "its floor pairs of real ones; more alike than those is a loss of diversity.",
     ),
+    (
+        "Privacy",
+        ("copies_exact", "copies_near", "distance_ratio", "authpct", "membership_auc"),
+        "Copies: the share of images that show a real one which they do not declare; none is none "
+        "found. Distance ratio: how far the nearest image that the generator saw is, over the "
+        "nearest held-out one; below 1 is closer to what it saw. AuthPct: the share that is "
+        "farther from its nearest seen image than that is from the next one, floor: the same of "
+        "held-out images. Membership AUC: whether being near a synthetic image gives away that an "
+        "image was seen; 0.5 gives nothing away. None of them proves that nothing leaks.",
+    ),
 )
 _NAMES = {
     "fid": "FID",
@@ -41,6 +51,10 @@ _NAMES = {
     "ms_ssim": "MS-SSIM",
     "ssim": "SSIM",
     "lpips": "LPIPS",
+    "copies_exact": "Exact copies",
+    "copies_near": "Near copies",
+    "authpct": "AuthPct",
+    "membership_auc": "Membership AUC",
 }
 _WAYS = ("aligned", "raw", "within")
 

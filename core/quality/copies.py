@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -169,7 +169,7 @@ def _declared(
 class _Search:
     """The best copy of each made image, found in several ways."""
 
-    def __init__(  # noqa: PLR0913 - what a search is made of
+    def __init__(
         self,
         real: Sequence[ImageRecord],
         made: Sequence[ImageRecord],
@@ -202,9 +202,9 @@ class _Search:
         prints = self._prints([record.sha256 for record in self._made], 0.0, 0.6)
         hashes = self._hashes()
         bits = np.array([p.bits for p in prints], dtype=np.uint64)
-        waiting: list[tuple[int, int, int]] = []
+        waiting: list[list[int]] = []
         for block in candidates(hashes, bits, near.hash_bits, threads=self._threads):
-            waiting += [row for row in map(tuple, block.tolist()) if self._undeclared(row)]
+            waiting += [row for row in block.tolist() if row[0] not in self._declared[row[1]]]
         thumbnails = self._thumbnails(sorted({row[0] for row in waiting}))
         for start in range(0, len(waiting), _PAIRS):
             rows = np.array(waiting[start : start + _PAIRS], dtype=np.int64)
@@ -247,9 +247,6 @@ class _Search:
         before = self._best.get(made)
         if before is None or (_RANK[way], likeness) > (_RANK[before.way], before.likeness):
             self._best[made] = copy
-
-    def _undeclared(self, row: tuple[int, ...]) -> bool:
-        return row[0] not in self._declared[row[1]]
 
     def _hashes(self) -> NDArray[np.uint64]:
         """Return the hashes of the real images; the import has kept them."""

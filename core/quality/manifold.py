@@ -7,15 +7,14 @@ besides its inputs this needs memory for a few tiles, at any n.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Matrix = NDArray[np.floating]
+from core.quality.nearest import Matrix, squared_distances, tiles
+
 NEIGHBOURS = 5
-TILE = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +40,9 @@ def manifold(real: Matrix, synthetic: Matrix, k: int = NEIGHBOURS) -> Manifold:
     real_reach, made_reach = _reach(real, centre, k), _reach(synthetic, centre, k)
     inside = np.zeros(len(synthetic))
     recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
-    for rows in _tiles(len(real)):
-        for columns in _tiles(len(synthetic)):
-            distances = _squared(real[rows], synthetic[columns], centre)
+    for rows in tiles(len(real)):
+        for columns in tiles(len(synthetic)):
+            distances = squared_distances(real[rows], synthetic[columns], centre)
             hit = distances < real_reach[rows, np.newaxis]
             inside[columns] += hit.sum(axis=0)
             covered[rows] |= hit.any(axis=1)
@@ -59,10 +58,10 @@ def manifold(real: Matrix, synthetic: Matrix, k: int = NEIGHBOURS) -> Manifold:
 def _reach(x: Matrix, centre: Matrix, k: int) -> Matrix:
     """Return the squared distance of each image to its k-th nearest other one."""
     found = np.empty(len(x), dtype=x.dtype)
-    for rows in _tiles(len(x)):
+    for rows in tiles(len(x)):
         nearest = np.full((rows.stop - rows.start, k), np.inf, dtype=x.dtype)
-        for columns in _tiles(len(x)):
-            distances = _squared(x[rows], x[columns], centre)
+        for columns in tiles(len(x)):
+            distances = squared_distances(x[rows], x[columns], centre)
             if rows.start == columns.start:
                 np.fill_diagonal(distances, np.inf)
             distances.partition(min(k, distances.shape[1]) - 1, axis=1)
@@ -71,18 +70,3 @@ def _reach(x: Matrix, centre: Matrix, k: int) -> Matrix:
             nearest = nearest[:, :k]
         found[rows] = nearest.max(axis=1)
     return found
-
-
-def _tiles(count: int) -> Iterator[slice]:
-    return (slice(first, min(count, first + TILE)) for first in range(0, count, TILE))
-
-
-def _squared(x: Matrix, y: Matrix, centre: Matrix) -> Matrix:
-    """Return squared distances; both sides are centred first, which keeps float32 exact enough."""
-    a, b = x - centre, y - centre
-    inner = a @ b.T
-    inner *= -2
-    inner += np.einsum("nd,nd->n", a, a)[:, np.newaxis]
-    inner += np.einsum("nd,nd->n", b, b)
-    result: Matrix = np.maximum(inner, 0, out=inner)
-    return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from core.quality.rows import QualityRow
     from core.quality.sides import Side
 
-Metric = Literal["fd", "fid", "kid", "prdc", "fd_infinity", "vendi", "ssim", "ms_ssim", "lpips"]
+Metric = Literal[
+    "fd", "fid", "kid", "prdc", "fd_infinity", "vendi", "ssim", "ms_ssim", "lpips", "privacy"
+]
+PRIVACY = "privacy"
 OF_PIXELS = ("ssim", "ms_ssim", "lpips")
 _SECONDS = {"fd": 8, "fid": 25, "kid": 8, "prdc": 10, "fd_infinity": 20, "vendi": 10, "lpips": 15}
 """On a scope of some hundred images; 4 of the others."""
@@ -46,8 +50,10 @@ class EvaluateParams(Params):
         description="Of the backbone's features: fd: Frechet distance, fd_infinity: the same "
         "extrapolated to endless images, kid: kernel distance, prdc: precision, recall, density "
         "and coverage, vendi: diversity. fid: Frechet distance of Inception features. ssim, "
-        "ms_ssim, lpips: likeness to the source, aligned and raw, and within each class. fid and "
-        "lpips need weights that are not installed with the service.",
+        "ms_ssim, lpips: likeness to the source, aligned and raw, and within each class. privacy: "
+        "copies of real images that are not declared, and how much closer synthetic images come to "
+        "images that their generator saw than to held-out ones. fid and lpips need weights that "
+        "are not installed with the service.",
     )
     backbone: str = Field("efficientnet_lite0", description="A backbone of the catalog.")
     seed: Seed = 0
@@ -128,11 +134,14 @@ def evaluate(ctx: JobContext, params: EvaluateParams) -> EvaluateResult | Childr
         return first
     rows: list[QualityRow] = []
     start = 0.8 if ctx.children else 0.0
-    for number, (backbone, metrics) in enumerate(wanted.items()):
+    for number, (backbone, asked) in enumerate(wanted.items()):
         span = tuple(start + (0.9 - start) * n / len(wanted) for n in (number, number + 1))
+        metrics = [metric for metric in asked if metric != PRIVACY]
         rows += _of_features(ctx, backbone, metrics, real, made, (span[0], span[1]))
     if of_pixels:
         rows += _of_pixels(ctx, of_pixels, real, made)
+    if PRIVACY in params.metrics:
+        rows += _of_privacy(ctx, params, real, made)
     found = [row.as_json() for row in rows]
     _draw(ctx, found)
     ctx.artifact("quality.json", canonical_json(found).encode(), "application/json")
@@ -163,6 +172,30 @@ def _of_features(
             scope = "overall" if pair.label is None else f"class {pair.label}"
             rows += FEATURE_METRICS[metric](pair, backbone, ctx.rng(metric, backbone, scope))
     return rows
+
+
+def _of_privacy(
+    ctx: JobContext,
+    params: EvaluateParams,
+    real: Sequence[ImageRecord],
+    made: Sequence[ImageRecord],
+) -> list[QualityRow]:
+    """Publish privacy.json and the sheet of copies; a quarantined real image can be copied too."""
+    from core.features.extract import FeatureItem, features
+    from core.jobs.privacy_gate import novel_ids, publish, screened
+    from core.quality.privacy import copies_rows, membership, privacy_rows
+
+    version = params.synthetic_version_id
+    novel = novel_ids(ctx, version, made)
+    found = screened(ctx, ctx.manifest(params.dataset_version_id), made, novel, span=(0.9, 1.0))
+    publish(ctx, found)
+    left_out = Counter(r.label for r in ctx.manifest(version) if r.quarantined)
+    items = [FeatureItem(record.sha256) for record in (*real, *made)]
+    matrix = features(ctx, items, params.backbone, span=(0.9, 0.95)).matrix
+    sides = _side(real, matrix[: len(real)]), _side(made, matrix[len(real) :])
+    told = membership(ctx.inputs.versions[version].generator, real, bool(novel))
+    rng = ctx.rng(PRIVACY, params.backbone)
+    return copies_rows(found, left_out) + privacy_rows(*sides, told, params.backbone, rng)
 
 
 def _side(records: Sequence[ImageRecord], matrix: Any) -> Side:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -81,6 +82,9 @@ class SynthesizeResult(Result):
     generated: int
     per_class: dict[str, int]
     manifest_sha256: str
+    quarantined: int = Field(
+        0, description="Of a novel generator: images that show a real one; nothing trains on them."
+    )
 
 
 def check(params: SynthesizeParams, inputs: Inputs) -> None:
@@ -254,7 +258,8 @@ def _publish(
 ) -> SynthesizeResult:
     if campaign.empty and params.balance and params.balance.classes is None:
         ctx.log(f"Without usable real images, so left out: {', '.join(campaign.empty)}")
-    ctx.progress("publish", 0.93, 1)
+    made = _gated(ctx, campaign, made)
+    ctx.progress("publish", 0.95, 1)
     version = ctx.inputs.versions[params.dataset_version_id]
     preview_mark = " (preview)" if params.limit else ""
     draft = ctx.publish_version(
@@ -275,7 +280,20 @@ def _publish(
         generated=len(made),
         per_class=_per_class(made),
         manifest_sha256=draft.manifest_sha256,
+        quarantined=sum(record.quarantined for record in made),
     )
+
+
+def _gated(ctx: JobContext, campaign: Campaign, made: list[ImageRecord]) -> list[ImageRecord]:
+    """Quarantine what of a novel generator shows a real image; a derivative one declares it."""
+    from core.jobs.privacy_gate import publish, screened
+
+    if campaign.spec.novelty != "novel":
+        return made
+    real = list(campaign.real.values())
+    found = screened(ctx, real, made, (r.image_id for r in made), span=(0.92, 0.95))
+    publish(ctx, found)
+    return [replace(r, quarantined=r.image_id in found.image_ids) for r in made]
 
 
 def _description(params: SynthesizeParams, campaign: Campaign) -> dict[str, Any]:

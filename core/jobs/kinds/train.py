@@ -98,6 +98,7 @@ def train(ctx: JobContext, params: TrainParams) -> TrainResult:
     import hashlib
 
     from core.features.extract import FeatureItem, features
+    from core.jobs.privacy_gate import gated
     from core.learning.fitting import ClassifierChoice, fit
     from core.learning.model_file import (
         INFO_FILE,
@@ -111,7 +112,7 @@ def train(ctx: JobContext, params: TrainParams) -> TrainResult:
     from core.manifest import canonical_json
     from core.plots.confusion import confusion_figure
 
-    plan = regime(r for v in params.dataset_version_ids for r in ctx.manifest(v))
+    plan = regime(gated(ctx, params.dataset_version_ids))
     items = [FeatureItem(r.sha256) for r in (*plan.train, *plan.test)]
     found = features(ctx, items, params.backbone)
     ctx.progress("fitting", 0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,16 @@ from core.features.extract import FeatureItem
 from core.ids import new_id
 from core.ingest.images import decode, encode_png, pixel_sha256
 from core.learning.verdict_schema import json_schema
-from core.manifest import ImageRecord
+from core.manifest import ImageRecord, read_manifest
 from core.quality.frechet import frechet_distance
+from core.synthesis.contract import (
+    GENERATORS,
+    GeneratorParams,
+    GeneratorSpec,
+    Made,
+    Order,
+    Source,
+)
 from tests.unit.jobs.inline import InlineOutcome, InlineRunner
 from tests.unit.jobs.learning_stack import install, real_images, statistics
 
@@ -103,9 +112,10 @@ def test_the_copycat_is_close_in_features_and_fails_the_gate(runner: InlineRunne
         return statistics(Files, [FeatureItem(r.sha256) for r in images], "any").matrix
 
     weak = [r for r in records if r.label != "mole"]
-    halves = [r for r in weak if int(r.image_id[-2:]) % 4 < 2], [
-        r for r in weak if int(r.image_id[-2:]) % 4 > 1
-    ]
+    halves = (
+        [r for r in weak if int(r.image_id[-2:]) % 4 < 2],
+        [r for r in weak if int(r.image_id[-2:]) % 4 > 1],
+    )
     floor = frechet_distance(features(halves[0]), features(halves[1])).value
     assert frechet_distance(features(weak), features(copies)).value < floor / 3
 
@@ -128,9 +138,10 @@ def test_copies_are_kept_out_of_what_is_trained_on_and_the_rest_stays(
     ]
     assert [(g["examined"], g["copies"]) for g in gates] == [(158, 108), (50, 0)]
     assert "privacy.png" not in alone.artifacts
-    assert "None of 50 synthetic images shows a real image" in alone.artifacts[
-        "report.html"
-    ].read_text()
+    assert (
+        "None of 50 synthetic images shows a real image"
+        in alone.artifacts["report.html"].read_text()
+    )
 
 
 def test_a_declared_parent_whose_group_is_hidden_is_the_firewalls_affair(
@@ -157,3 +168,97 @@ def test_without_synthetic_images_there_is_no_gate(runner: InlineRunner) -> None
     verdict = json.loads(outcome.artifacts["verdict.json"].read_bytes())
     assert verdict["settings"]["privacy_gate"] is None
     assert "<h2>Privacy</h2>" not in outcome.artifacts["report.html"].read_text()
+
+
+class Repainter:
+    """Makes images of nobody: every second one is a training image, turned."""
+
+    def plan(
+        self, params: Any, sources: Sequence[Source], counts: Mapping[str, int], seed: int
+    ) -> list[Order]:
+        wanted = [label for label, n in counts.items() for _ in range(n)]
+        pool = {label: [s for s in sources if s.label == label] for label in counts}
+        return [
+            Order(i, label, (), seed + i, {"seen": pool[label][i % len(pool[label])].sha256})
+            for i, label in enumerate(wanted)
+        ]
+
+    def make(self, params: Any, order: Order, load: Any) -> Made:
+        if order.index % 2:
+            seen = Source("", order.settings["seen"], order.label, (), 16, 16, "rgb")
+            return Made(np.rot90(load(seen)).copy(), {"operations": []}, None)
+        pixels = np.random.default_rng(order.seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        return Made(pixels, {"operations": []}, None)
+
+
+@pytest.fixture
+def repainter(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = GeneratorSpec(
+        "repainter", "1", GeneratorParams, "novel", ("rgb",), Repainter(), "Test of the gate."
+    )
+    GENERATORS.load()
+    monkeypatch.setitem(GENERATORS._entries, "repainter", spec)
+
+
+@pytest.mark.usefixtures("repainter")
+def test_a_novel_generator_publishes_its_copies_quarantined(runner: InlineRunner) -> None:
+    records = real_images(runner, COUNTS)
+    version = runner.version(records)
+    plan = {
+        "dataset_version_id": version,
+        "generator": "repainter",
+        "counts": {"scar": 10, "wart": 6},
+    }
+    outcome = runner.run("synthesize", plan)
+    made = read_manifest(outcome.artifacts["manifest.parquet"])
+    assert [r.quarantined for r in made] == [bool(r.provenance["index"] % 2) for r in made]
+    assert (outcome.result["generated"], outcome.result["quarantined"]) == (16, 8)
+    listed = json.loads(outcome.artifacts["privacy.json"].read_bytes())
+    assert (listed["novel"], len(listed["copies"])) == (16, 8)
+    assert outcome.artifacts["privacy.png"].read_bytes().startswith(PNG)
+    asked = {"dataset_version_id": version, "synthetic_version_id": outcome.versions[0].id}
+    judged = runner.run("evaluate", asked | {"metrics": ["privacy"]})
+    rows = {(r["metric"], r["class"]): r for r in judged.result["rows"]}
+    assert rows["copies_near", None]["value"] == 0
+    assert (rows["copies_near", None]["n"], rows["copies_near", None]["left_out"]) == (8, 8)
+    attack = rows["membership_auc_efficientnet_lite0", "wart"]
+    assert not attack["estimable"]
+    assert "at least 50" in attack["reason"]
+
+
+def test_a_derivative_generator_is_not_held_up(runner: InlineRunner) -> None:
+    version = runner.version(real_images(runner, COUNTS))
+    outcome = runner.run("synthesize", {"dataset_version_id": version, "counts": {"wart": 5}})
+    assert outcome.result["quarantined"] == 0
+    assert "privacy.json" not in outcome.artifacts
+
+
+def test_evaluate_shows_the_copies_of_a_version(runner: InlineRunner) -> None:
+    records = real_images(runner, COUNTS)
+    copies = copycat(runner, records)[:9]
+    parent = next(r for r in records if r.label == "wart")
+    honest = near_copy(runner, parent, 1, parents=(parent.image_id,), group_ids=parent.group_ids)
+    asked = {
+        "dataset_version_id": runner.version(records),
+        "synthetic_version_id": runner.version([*copies, honest], kind="synthetic"),
+    }
+    outcome = runner.run("evaluate", asked | {"metrics": ["privacy"]})
+    rows = {(r["metric"], r["class"]): r for r in outcome.result["rows"]}
+    assert (rows["copies_near", None]["n"], rows["copies_near", None]["value"]) == (10, 0.9)
+    assert rows["copies_near", "wart"]["value"] == 0
+    assert "does not say" in rows["distance_ratio_efficientnet_lite0", None]["reason"]
+    assert outcome.artifacts["privacy.png"].read_bytes().startswith(PNG)
+    listed = json.loads(outcome.artifacts["privacy.json"].read_bytes())["copies"]
+    assert {row["image_id"] for row in listed} == {c.image_id for c in copies}
+
+
+def test_a_model_is_not_trained_on_copies(runner: InlineRunner) -> None:
+    records = real_images(runner, COUNTS)
+    copies = runner.version(copycat(runner, records), kind="synthetic")
+    version = runner.version(records)
+    both = runner.run("train", {"dataset_version_ids": [version, copies]})
+    alone = runner.run("train", {"dataset_version_ids": [version]})
+    assert both.result["n_train"] == alone.result["n_train"]
+    listed = json.loads(both.artifacts["privacy.json"].read_bytes())
+    assert len(listed["copies"]) == 108
+    assert "privacy.json" not in alone.artifacts

@@ -18,6 +18,9 @@ def test_rows_of_all_kinds() -> None:
         QualityRow("fd_infinity_net", None, "net", 9000, -0.1, floor=0.1),
         QualityRow("vendi_net", None, "net", 900, 30.0, floor=35.0, floor_range=(34.0, 36.0)),
         QualityRow("ssim_raw", None, None, 9, 0.5),
+        QualityRow("distance_ratio_net", None, "net", 90, 0.9, floor=1.0),
+        QualityRow("authpct_net", None, "net", 0, None, estimable=False, reason="derivative"),
+        QualityRow("membership_auc_net", None, "net", 90, 0.6, interval=(0.5, 0.7), floor=0.5),
         *(
             QualityRow(f"{name}_net", None, "net", 900, 0.4, interval=(0.3, 0.5), floor=0.7)
             for name in ("precision", "recall", "density", "coverage")

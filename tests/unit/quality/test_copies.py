@@ -83,7 +83,10 @@ def test_a_near_copy_passed_as_new_is_found_beside_its_source(
 
 def test_declared_parents_and_their_groups_are_spared(real: list[ImageRecord]) -> None:
     sibling = _record("sibling", _lesion(0), group_ids=real[0].group_ids)
-    made = [_made("m0", _lesion(0)[:, ::-1].copy(), (real[0],)), _made("m1", _lesion(1), (real[1],))]
+    made = [
+        _made("m0", _lesion(0)[:, ::-1].copy(), (real[0],)),
+        _made("m1", _lesion(1), (real[1],)),
+    ]
     assert _screen([*real, sibling], made).copies == ()
 
 
@@ -104,7 +107,7 @@ def test_nothing_excuses_a_novel_image(real: list[ImageRecord]) -> None:
 @pytest.mark.parametrize("field", ["sha256", "source_sha256", "pixel_sha256"])
 def test_the_same_bytes_or_pixels_are_an_exact_copy(field: str, real: list[ImageRecord]) -> None:
     other = _lesion(60)
-    made = _made("exact", other, **{field: real[2].sha256})
+    made = replace(_made("exact", other), **{field: real[2].sha256})
     _pixels.setdefault(made.sha256, other)
     found = _screen(real, [made])
     assert _found(found) == [("exact", "r2", "exact")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.quality import manifold as module
+from core.quality import nearest as module
 from core.quality.manifold import manifold
 
 NAMES = ("precision", "recall", "density", "coverage")
