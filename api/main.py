@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import Match
@@ -48,6 +49,7 @@ from core.config import get_settings
 from core.db import session as database
 from core.errors import DermSynthError
 from core.logs import set_up_logging
+from core.services.hints import in_background
 
 ROUTERS = tuple(
     module.router
@@ -72,6 +74,8 @@ ROUTERS = tuple(
 )
 THREADS = 40
 """Routes that run at once in threads; the pool of connections is as large."""
+SUBMITTING = 4
+"""Submissions that run at once: more would take the interpreter from each other, and from all."""
 SHUTDOWN_SECONDS = 5
 OPEN_FILES = 65_536
 SERVING: dict[str, Any] = {
@@ -98,6 +102,7 @@ def create_app() -> FastAPI:
     app.state.events = EventHub(settings.event_poll_seconds)
     app.state.known_keys = KnownKeys(settings.key_cache_seconds)
     app.state.rate_limit = RateLimit(settings.requests_per_minute)
+    app.state.submitting = CapacityLimiter(SUBMITTING)
     app.state.allowed_methods = allowed_methods
     app.state.http_metrics = HttpMetrics(app.state.events.count)
     app.state.service_metrics = ServiceMetrics(
@@ -125,7 +130,8 @@ async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
     import anyio.to_thread
 
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-    yield
+    with in_background():
+        yield
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from core.config import get_settings
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TASK = "worker.dispatch.run_job"
+FLUSH_SECONDS = 3.0
 _lock = threading.Lock()
 
 
@@ -66,16 +69,58 @@ def hints_held(queues: Iterable[str]) -> dict[str, int]:
         client.close()
 
 
-def send_hints(hints: Iterable[tuple[str, str]]) -> int:
+def send_hints(hints: Sequence[tuple[str, str]]) -> int:
     """Send (job id, queue) hints and return how many went out; failures are only logged."""
-    sent = 0
-    for job_id, queue in hints:
-        try:
-            with _lock:
-                producer().send_task(TASK, args=[job_id], queue=queue, retry=False)
-            sent += 1
-        except Exception as error:
-            # harmless by design: the queue of record is in Postgres
-            log.warning("no hint for %s on %s: %s", job_id, queue, error)
-            break
-    return sent
+    if not hints:
+        return 0
+    try:
+        with _lock, producer().amqp.producer_pool.acquire(block=True) as sending, sending.batch():
+            for job_id, queue in hints:
+                producer().send_task(
+                    TASK, args=[job_id], queue=queue, retry=False, producer=sending
+                )
+    except Exception as error:
+        # harmless by design: the queue of record is in Postgres
+        log.warning("no hint for %d jobs, %s the first: %s", len(hints), hints[0][0], error)
+        return 0
+    return len(hints)
+
+
+_posted: SimpleQueue[list[tuple[str, str]] | None] | None = None
+
+
+def post_hints(hints: list[tuple[str, str]]) -> None:
+    """Send hints, within :func:`in_background` by its thread: no answer waits for the broker."""
+    if _posted is None:
+        send_hints(hints)
+    elif hints:
+        _posted.put(hints)
+
+
+@contextmanager
+def in_background() -> Iterator[None]:
+    """Let one thread send what is posted: together what came while it sent.
+
+    At the end it sends what is left, for at most ``FLUSH_SECONDS``.
+    """
+    global _posted  # noqa: PLW0603 - one broker, one thread that talks to it
+    posted = _posted = SimpleQueue()
+    thread = threading.Thread(target=_send_posted, args=(posted,), name="hints", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        _posted = None
+        posted.put(None)
+        thread.join(FLUSH_SECONDS)
+
+
+def _send_posted(posted: SimpleQueue[list[tuple[str, str]] | None]) -> None:
+    while (first := posted.get()) is not None:
+        together = [*first]
+        while not posted.empty():
+            if (more := posted.get()) is None:
+                send_hints(together)
+                return
+            together += more
+        send_hints(together)

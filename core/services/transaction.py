@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.services.hints import send_hints
+from core.services.hints import post_hints
 
 _HINTS = "hints"
 
@@ -23,4 +23,4 @@ def transaction(factory: sessionmaker[Session]) -> Iterator[Session]:
     with factory() as session:
         with session.begin():
             yield session
-        send_hints(session.info.pop(_HINTS, []))
+        post_hints(session.info.pop(_HINTS, []))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from celery import Celery
 
 from core.services import hints
 
 
 def test_a_lock_that_was_held_while_forking_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Silent:
-        def send_task(self, *_: object, **__: object) -> None: ...
-
     with hints._lock:  # as in the child of a fork: nobody will release it
         hints.forget_producer()
-        monkeypatch.setattr(hints, "producer", Silent)
+        monkeypatch.setattr(hints, "producer", lambda: Celery(broker="memory://"))
         assert hints.send_hints([("job_x", "cpu")]) == 1
