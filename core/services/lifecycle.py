@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from core.config import get_settings
-from core.db.models import Job, Tenant
+from core.db.models import Job
 from core.db.repositories import jobs
 from core.errors import ChildFailed, Conflict, DermSynthError, JobCancelled, NotFound, WorkerLost
 from core.jobs.states import TERMINAL, JobStatus, may_move
@@ -43,11 +42,6 @@ def end(
     session.flush()
     jobs.add_event(session, job.id, status, {"error": error} if error else {})
     if job.parent_id is None:
-        session.execute(
-            update(Tenant)
-            .where(Tenant.id == job.tenant_id)
-            .values(jobs_active=Tenant.jobs_active - 1)
-        )
         announce(session, job)
     else:
         _child_ended(session, job)

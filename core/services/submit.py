@@ -84,7 +84,6 @@ def submit(
     with span("job.submit", about={"job_id": job_id, "kind": kind.name}):
         origin = _origin(principal)
         job = _new_job(job_id, principal.tenant_id, checked, list(labels), origin)
-        session.flush()  # first: the next statement locks the row that all submissions lock
         limit = get_settings().max_active_jobs
         written = new_jobs.add_root(session, job, _told(job), limit, silence_seconds())
         if written.usage is None:
