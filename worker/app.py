@@ -38,7 +38,13 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     worker_cancel_long_running_tasks_on_connection_loss=False,
-    broker_transport_options={"socket_keepalive": True, "health_check_interval": 10},
+    # nor may a connection that went dark hold up this process: Celery's heartbeat notices one
+    broker_transport_options={
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "socket_timeout": 10.0,
+        "socket_connect_timeout": 10.0,
+    },
     # gossip and remote control are ways for messages to act on jobs: only the database may
     worker_enable_remote_control=False,
     worker_send_task_events=False,
@@ -81,7 +87,7 @@ def _keep_house(sender: Any = None, **_: Any) -> None:
     from worker.housekeeping import start
 
     queues = sorted(sender.app.amqp.queues.consume_from)
-    start(queues=queues, slots=int(sender.pool.limit or 1))
+    start(sender, queues, slots=int(sender.pool.limit or 1))
 
 
 @worker_shutting_down.connect

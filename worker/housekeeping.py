@@ -23,6 +23,7 @@ from core.services.housekeeping import keep_house
 from worker import webhooks
 from worker.capabilities import capabilities
 from worker.gpus import gpus
+from worker.hearing import listen
 from worker.reaper import pause_before_next, sweep
 
 log = logging.getLogger(__name__)
@@ -33,9 +34,10 @@ LOOK_SECONDS = 60.0
 """How often a worker looks whether the slow round is due on the volume."""
 
 
-def start(queues: Sequence[str], slots: int) -> None:
-    """Start all duties as daemon threads."""
+def start(consumer: Any, queues: Sequence[str], slots: int) -> None:
+    """Start all duties as daemon threads; ``consumer``: Celery's, of this process."""
     threading.Thread(target=_report, args=(list(queues), slots), daemon=True, name="report").start()
+    threading.Thread(target=listen, args=(consumer, queues), daemon=True, name="hearing").start()
     threading.Thread(target=_sweep, daemon=True, name="reaper").start()
     webhooks.start()
     threading.Thread(target=_keep_house, daemon=True, name="housekeeping").start()

@@ -7,10 +7,11 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from core import logs, tracing
 from core.config import Settings, get_settings
@@ -49,29 +50,45 @@ class Slot:
         self.nursery.open()
 
     def run(self, job_id: str) -> None:
-        """Follow a hint: run the job if it is there, due and nobody else's."""
-        with _sigterm_drains():
-            if not draining():  # else the job stays queued, another worker gets its hint
-                self._claim_and_supervise(job_id)
+        """Follow a hint: run the job if it is there, due and nobody else's.
 
-    def _claim_and_supervise(self, job_id: str) -> None:
+        Then run what has waited for so long that its own hint must have been lost: while any slot
+        hears a hint, no job waits for the next round of the reaper.
+        """
+        with _sigterm_drains():
+            self._claim_and_supervise(lambda session: self._named(session, job_id))
+            while self._claim_and_supervise(self._overlooked):
+                pass
+
+    def _named(self, session: Session, job_id: str) -> Job | None:
+        lease = get_settings().lease_seconds
+        return jobs.claim(session, job_id, self._queues, self.worker_id, lease)
+
+    def _overlooked(self, session: Session) -> Job | None:
+        settings = get_settings()
+        lease, age = settings.lease_seconds, settings.hint_age_seconds
+        return jobs.claim_overlooked(session, self._queues, self.worker_id, lease, age)
+
+    def _claim_and_supervise(self, claim: Callable[[Session], Job | None]) -> bool:
+        """Run what can be claimed; False when there is nothing, or when this worker drains."""
+        if draining():  # else the job stays queued, another worker gets its hint
+            return False
         settings = get_settings()
         began = time.time_ns()
         try:
             with transaction(sessions()) as session:
-                job = jobs.claim(
-                    session, job_id, self._queues, self.worker_id, settings.lease_seconds
-                )
+                job = claim(session)
                 if job is not None:
                     jobs.add_event(
                         session, job.id, "started",
                         {"attempt": job.attempt, "worker": self.worker_id},
                     )  # fmt: skip
         except OperationalError as error:
-            log.warning("the database is away, the hint for %s is dropped: %s", job_id, error)
-            return
+            log.warning("the database is away, a hint is dropped: %s", error)
+            return False
         if job is not None:
             self._supervise(job, settings, began)
+        return job is not None
 
     def _supervise(self, job: Job, settings: Settings, began: int) -> None:
         origin = job.origin or {}

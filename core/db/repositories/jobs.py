@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Integer, cast, func, or_, select, text, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Integer,
+    and_,
+    cast,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -27,15 +38,56 @@ def claim(
     session: Session, job_id: str, queues: Sequence[str], worker_id: str, lease_seconds: float
 ) -> Job | None:
     """Take a job for one attempt; None when another has it, it is not due or of no such queue."""
+    return _claim(session, and_(Job.id == job_id, _due(queues)), worker_id, lease_seconds)
+
+
+def claim_overlooked(
+    session: Session,
+    queues: Sequence[str],
+    worker_id: str,
+    lease_seconds: float,
+    age_seconds: float,
+) -> Job | None:
+    """Take the job that has been due longest, for longer than so long; None without such a job."""
+    oldest = (
+        select(Job.id)
+        .where(_due(queues, age_seconds))
+        .order_by(Job.available_at, Job.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    return _claim(session, Job.id == oldest.scalar_subquery(), worker_id, lease_seconds)
+
+
+def overlooked(session: Session, queues: Sequence[str], age_seconds: float) -> bool:
+    """Tell whether a job of the queues has been due for longer than so long."""
+    found = session.scalar(select(Job.id).where(_due(queues, age_seconds)).limit(1))
+    return found is not None
+
+
+def running_of(session: Session, worker_ids: Sequence[str]) -> int:
+    """Return how many of these slots hold a lease."""
+    held = select(func.count()).where(
+        Job.status == JobStatus.RUNNING, Job.lease_expires_at > NOW, Job.worker_id.in_(worker_ids)
+    )
+    return session.scalar(held) or 0
+
+
+def _due(queues: Sequence[str], for_seconds: float = 0.0) -> ColumnElement[bool]:
+    return and_(
+        Job.queue.in_(queues),
+        Job.status == JobStatus.QUEUED,
+        Job.pending_children == 0,
+        Job.available_at <= seconds_from_now(-for_seconds),
+    )
+
+
+def _claim(
+    session: Session, wanted: ColumnElement[bool], worker_id: str, lease_seconds: float
+) -> Job | None:
     statement = (
         update(Job)
-        .where(
-            Job.id == job_id,
-            Job.queue.in_(queues),
-            Job.status == JobStatus.QUEUED,
-            Job.pending_children == 0,
-            Job.available_at <= NOW,
-        )
+        .where(wanted)
         .values(
             status=JobStatus.RUNNING,
             attempt=Job.attempt + cast(~Job.uncounted, Integer),
@@ -238,13 +290,7 @@ def unhinted(
     old = seconds_from_now(-age_seconds)
     due = (
         select(Job.id)
-        .where(
-            Job.queue.in_(queues),
-            Job.status == JobStatus.QUEUED,
-            Job.pending_children == 0,
-            Job.available_at <= NOW,
-            or_(Job.hinted_at.is_(None), Job.hinted_at <= old),
-        )
+        .where(_due(queues), or_(Job.hinted_at.is_(None), Job.hinted_at <= old))
         .order_by(Job.available_at, Job.id)
         .limit(limit)
         .with_for_update(skip_locked=True)

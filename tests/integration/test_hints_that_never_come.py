@@ -1,0 +1,87 @@
+"""Hints get lost in ways that nobody is told of; jobs run all the same."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from urllib.parse import urlsplit, urlunsplit
+
+from core.jobs.spec import JOB_KINDS
+from core.services.submit import submit
+from tests.integration.harness import Harness, eventually
+
+NEVER = "3600"
+
+
+class Path:
+    """The way to a server, which may go dark: open connections carry nothing, nor do they end."""
+
+    def __init__(self, url: str) -> None:
+        self._server = urlsplit(url)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._dark = threading.Event()
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        login, at, _ = self._server.netloc.rpartition("@")
+        port = self._listener.getsockname()[1]
+        return urlunsplit(self._server._replace(netloc=f"{login}{at}127.0.0.1:{port}"))
+
+    def go_dark(self) -> None:
+        """Carry nothing on the connections of now; later ones are served."""
+        self._dark.set()
+        self._dark = threading.Event()
+
+    def close(self) -> None:
+        for one in [self._listener, *self._open]:
+            one.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                caller, _ = self._listener.accept()
+                server = socket.create_connection((self._server.hostname, self._server.port))
+                self._open += [caller, server]
+                for pair in ((caller, server), (server, caller)):
+                    threading.Thread(target=_carry, args=(*pair, self._dark), daemon=True).start()
+
+
+def _carry(source: socket.socket, target: socket.socket, dark: threading.Event) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            if not dark.is_set():
+                target.sendall(data)
+        if not dark.is_set():
+            target.shutdown(socket.SHUT_WR)
+
+
+def _submit_without_hint(stack: Harness) -> str:
+    with stack.sessions.begin() as session:  # not a transaction() of the service
+        return submit(session, stack.principal, JOB_KINDS.get("noop"), {}).id
+
+
+def test_a_slot_that_hears_any_hint_takes_what_was_overlooked(stack: Harness) -> None:
+    stack.start_worker(DERMSYNTH_REAPER_SECONDS=NEVER)
+    assert stack.wait(stack.submit("noop")).status == "succeeded"
+    overlooked = _submit_without_hint(stack)
+
+    def heard() -> bool:
+        # each is a hint; the first ones may come before the job has waited for long enough
+        stack.wait(stack.submit("noop"))
+        return stack.job(overlooked).status == "succeeded"
+
+    eventually(heard)
+
+
+def test_a_worker_whose_way_to_the_broker_went_dark_connects_anew(stack: Harness) -> None:
+    way = Path(stack.redis_url)
+    try:
+        stack.start_worker(REDIS_URL=way.url)
+        assert stack.wait(stack.submit("noop")).status == "succeeded"
+        way.go_dark()
+        assert stack.wait(stack.submit("noop")).status == "succeeded"
+    finally:
+        way.close()
