@@ -7,6 +7,8 @@ import threading
 from contextlib import suppress
 from urllib.parse import urlsplit, urlunsplit
 
+from core.db.models import Job
+from core.db.repositories import jobs
 from core.jobs.spec import JOB_KINDS
 from core.services.submit import submit
 from tests.integration.harness import Harness, eventually
@@ -85,3 +87,22 @@ def test_a_worker_whose_way_to_the_broker_went_dark_connects_anew(stack: Harness
         assert stack.wait(stack.submit("noop")).status == "succeeded"
     finally:
         way.close()
+
+
+def test_the_overlooked_are_taken_in_the_order_of_their_submission(stack: Harness) -> None:
+    first, second, fresh = (_submit_without_hint(stack) for _ in range(3))
+    other = _submit_without_hint(stack)
+    ago = {first: 10, second: 20, fresh: 0, other: 30}  # the first one was given back since
+    with stack.sessions.begin() as session:
+        for job_id, seconds in ago.items():
+            session.get_one(Job, job_id).available_at = jobs.seconds_from_now(-seconds)
+        session.get_one(Job, other).queue = "gpu"
+
+    def take(*queues: str) -> str | None:
+        with stack.sessions.begin() as session:
+            job = jobs.claim_overlooked(session, queues, "w", 60, age_seconds=5)
+            return None if job is None else job.id
+
+    assert [take("cpu"), take("gpu", "cpu"), take("cpu"), take("io", "gpu")] == [
+        first, second, None, other,
+    ]  # fmt: skip

@@ -48,15 +48,17 @@ def claim_overlooked(
     lease_seconds: float,
     age_seconds: float,
 ) -> Job | None:
-    """Take the job that has been due longest, for longer than so long; None without such a job."""
-    oldest = (
+    """Take the job that was submitted first of those due for longer than so long; else None."""
+    heads = [
         select(Job.id)
-        .where(_due(queues, age_seconds))
-        .order_by(Job.available_at, Job.id)
+        .where(_due([queue], age_seconds))
+        .order_by(Job.id)
         .limit(1)
         .with_for_update(skip_locked=True)
-    )
-    return _claim(session, Job.id == oldest.scalar_subquery(), worker_id, lease_seconds)
+        .scalar_subquery()
+        for queue in queues
+    ]
+    return _claim(session, Job.id == func.least(*heads), worker_id, lease_seconds)
 
 
 def overlooked(session: Session, queues: Sequence[str], age_seconds: float) -> bool:

@@ -30,9 +30,9 @@ def worker_killed(lab: Lab) -> None:
                 kill(stack, fleet, fault, lambda: _top_up(lab, stack, caller))
                 lab.tally.faults[f"kill {fault.kind}"] += 1
                 fleet = [_living(stack, worker) for worker in fleet]
-            while len(stack.accepted) < count:
-                kind, params = _job(lab)
-                caller.submit(kind, params)
+            while len(stack.accepted) < count:  # no rush: what was lost would wait behind it
+                _top_up(lab, stack, caller)
+                time.sleep(0.1)
 
 
 def _top_up(lab: Lab, stack: Stack, caller: Caller) -> None:
