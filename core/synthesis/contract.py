@@ -11,9 +11,9 @@ Generators see arrays and dataclasses only: no database, no settings, no job.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,17 @@ class Source:
     modality: Modality
     media_type: str = "image/png"
     """How its blob is encoded; an image is stored as its main source is."""
+    mask_sha256: str | None = None
+    """The blob of the lesion mask that came with the image."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What a generator's survey has found out about it; empty without a survey."""
+
+    @property
+    def mask(self) -> Source | None:
+        """The mask as a source of pixels, H x W grey; None without one."""
+        if self.mask_sha256 is None:
+            return None
+        return replace(self, sha256=self.mask_sha256, mask_sha256=None, modality="grey", facts={})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +77,13 @@ class Made:
     provenance is JSON and replays the image together with the order: the operations with every
     drawn number. transform is the 3 x 3 matrix that maps source pixel coordinates (x, y, 1) of the
     first parent (pixel centres at integers) to coordinates in this image; None when no matrix does.
+    annotations are masks by name (``mask`` is the lesion), H x W, 0 or 255.
     """
 
     pixels: Pixels
     provenance: dict[str, Any]
     transform: NDArray[np.float64] | None
+    annotations: Mapping[str, Pixels] = field(default_factory=dict)
 
 
 LoadPixels = Callable[[Source], Pixels]
@@ -90,6 +103,14 @@ class GeneratorParams(BaseModel):
         """Return the class labels that the parameters name, by JSON pointer within them."""
         return {}
 
+    def further_classes(self) -> frozenset[str]:
+        """Return classes whose images are drawn from besides those that images are made of."""
+        return frozenset()
+
+    def named_images(self) -> dict[str, str]:
+        """Return JSON pointers within the parameters to the images that they name, by image id."""
+        return {}
+
 
 class Generator(Protocol):
     """Plans orders and makes them; both are deterministic.
@@ -105,6 +126,21 @@ class Generator(Protocol):
 
     def make(self, params: Any, order: Order, load: LoadPixels) -> Made:
         """Make one image."""
+
+
+@runtime_checkable
+class Surveying(Protocol):
+    """A generator whose plan depends on what is in the images.
+
+    Every source is surveyed once, in any order and on any worker, before ``plan``, which then finds
+    the answer in ``Source.facts``.
+    """
+
+    def survey(self, params: Any, source: Source, load: LoadPixels) -> dict[str, Any]:
+        """Return what the plan must know of a source, as JSON; never empty."""
+
+    def summary(self, sources: Sequence[Source]) -> list[str]:
+        """Say in a line a class what was found, and what is left out why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from threading import Lock
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from core.errors import InvalidInput
+from core.errors import FieldError, InvalidInput
 from core.ids import new_id
 from core.ingest.images import pixel_sha256
 from core.manifest import ImageRecord
@@ -27,6 +27,7 @@ from core.synthesis.contract import (
     Pixels,
     Source,
 )
+from core.synthesis.parameters import POINTER
 
 _DIGITS = 9
 _JPEG = [
@@ -49,6 +50,8 @@ class Finished:
     pixel_sha256: str
     media_type: str
     provenance: dict[str, Any]
+    annotations: dict[str, bytes] = field(default_factory=dict)
+    """PNG of each mask, of the size of the image."""
 
 
 def usable_sources(
@@ -65,6 +68,7 @@ def usable_sources(
             height=record.height,
             modality=record.modality,
             media_type=record.media_type,
+            mask_sha256=(record.provenance.get("annotations") or {}).get("mask"),
         )
         for record in records
         if record.source == "real"
@@ -81,6 +85,17 @@ def require_modalities(spec: GeneratorSpec, sources: Iterable[Source]) -> None:
                 f"Generator {spec.name!r} makes {' and '.join(spec.modalities)} images; image "
                 f"{source.image_id} of class {source.label!r} is {source.modality}",
                 code="unsuited_modality",
+            )
+
+
+def require_images(params: GeneratorParams, sources: Iterable[Source]) -> None:
+    """Refuse parameters that name images which are not drawn from."""
+    known = {source.image_id for source in sources}
+    for image_id, place in params.named_images().items():
+        if image_id not in known:
+            detail = f"Image {image_id} is not among the {len(known)} images that are drawn from"
+            raise InvalidInput(
+                detail, code="unknown_image", errors=[FieldError(POINTER + place, detail)]
             )
 
 
@@ -115,7 +130,8 @@ def finish(
         "parents": [_parent(source) for source in order.parents],
         "transform": None if transform is None else _rounded(transform),
     }
-    return Finished(order, data, pixels, pixel_sha256(pixels), media_type, provenance)
+    masks = {name: _mask_png(mask, pixels) for name, mask in made.annotations.items()}
+    return Finished(order, data, pixels, pixel_sha256(pixels), media_type, provenance, masks)
 
 
 def produce(
@@ -185,6 +201,14 @@ def fit(pixels: Pixels, resolution: int | None) -> tuple[Pixels, geometry.Matrix
     return np.asarray(resized, np.uint8), geometry.resize((width, height), size)
 
 
+def _mask_png(mask: Pixels, pixels: Pixels) -> bytes:
+    height, width = pixels.shape[:2]
+    if mask.shape != (height, width):
+        soft = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
+        mask = np.where(soft >= 128, 255, 0).astype(np.uint8)
+    return encode(mask, "image/png")
+
+
 def encode(pixels: Pixels, media_type: str) -> bytes:
     """Return RGB or grey pixels as JPEG or PNG bytes."""
     stored = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
@@ -192,8 +216,15 @@ def encode(pixels: Pixels, media_type: str) -> bytes:
     return bytes(cv2.imencode(suffix, stored, flags)[1])
 
 
-def record_of(finished: Finished, sha256: str, real: Mapping[str, ImageRecord]) -> ImageRecord:
+def record_of(
+    finished: Finished,
+    sha256: str,
+    real: Mapping[str, ImageRecord],
+    annotations: Mapping[str, str] | None = None,
+) -> ImageRecord:
     """Return the manifest row of an image whose bytes are stored under ``sha256``.
+
+    ``annotations`` are the blobs of its masks by name.
 
     ``real`` are the parents by image id; groups are the union of theirs, the split that of the
     first, the main source (train for an image without parents).
@@ -217,7 +248,8 @@ def record_of(finished: Finished, sha256: str, real: Mapping[str, ImageRecord]) 
         group_ids=tuple(sorted({group for parent in parents for group in parent.group_ids})),
         parents=tuple(parent.image_id for parent in parents),
         parent_sha256=tuple(parent.sha256 for parent in parents),
-        provenance=finished.provenance,
+        provenance=finished.provenance
+        | ({"annotations": dict(annotations)} if annotations else {}),
     )
 
 
@@ -272,7 +304,8 @@ def _rounded(matrix: geometry.Matrix) -> list[list[float]]:
 
 
 def _parent(source: Source) -> dict[str, Any]:
-    return {
+    mask = {} if source.mask_sha256 is None else {"mask_sha256": source.mask_sha256}
+    return mask | {
         "sha256": source.sha256,
         "label": source.label,
         "width": source.width,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from core.errors import JobFailed
-from core.jobs.context import Children, ChildSpec, Inputs, JobContext
+from core.jobs.context import Children, ChildResult, ChildSpec, Inputs, JobContext
 from core.jobs.spec import Cost, Params, Queue, Result, Seed, VersionId, invalid, job_kind
+from core.jobs.survey import NAME, Facts, as_json, read, survey, surveyed, with_facts
 from core.synthesis.planning import (
     Balance,
     Count,
@@ -137,25 +138,35 @@ def queue_for(params: SynthesizeParams) -> Queue:
 def synthesize(ctx: JobContext, params: SynthesizeParams) -> SynthesizeResult | Children:
     """Make synthetic images of weak classes."""
     campaign = Campaign(ctx, params)
-    orders = campaign.orders
-    if ctx.children:
-        made = _merged(ctx, orders)
-    elif len(orders) <= INLINE_IMAGES:
+    small = campaign.images <= INLINE_IMAGES
+    surveys = [c.artifacts[NAME].sha256 for c in ctx.children if c.kind == "synthesize_survey"]
+    shards = [c for c in ctx.children if c.kind == "synthesize_shard"]
+    if campaign.surveyed and not surveys and not small:
+        found = _parts(params, "synthesize_survey", len(campaign.surveyed), {})
+        return Children(phase="survey", children=found, span=(0.01, 0.2))
+    orders = campaign.plan(surveys, span=0.2)
+    if shards:
+        made = _merged(ctx, shards, orders)
+    elif small:
         made = campaign.make(orders, span=0.9)
     else:
-        return Children(
-            phase="synthesize", children=_shards(params, len(orders)), span=(0.02, 0.92)
-        )
+        extra = {"surveys": surveys} if surveys else {}
+        parts = _parts(params, "synthesize_shard", len(orders), extra)
+        return Children(phase="synthesize", children=parts, span=(0.2 if surveys else 0.02, 0.92))
     return _publish(ctx, params, campaign, made)
 
 
 class Campaign:
-    """The plan of one synthesize job, the same in the parent and in each of its shards."""
+    """The plan of one synthesize job, the same in the parent and in each of its children."""
 
     def __init__(self, ctx: JobContext, params: SynthesizeParams) -> None:
-        from core.synthesis.contract import GENERATORS
+        from core.synthesis.contract import GENERATORS, Surveying
         from core.synthesis.parameters import generator_params
-        from core.synthesis.production import near_each_other, require_modalities, usable_sources
+        from core.synthesis.production import (
+            require_images,
+            require_modalities,
+            usable_sources,
+        )
 
         ctx.progress("plan", 0, 1)
         records = ctx.manifest(params.dataset_version_id)
@@ -163,17 +174,50 @@ class Campaign:
         labels = {record.label for record in records}
         classes = {label: sum(s.label == label for s in sources) for label in labels}
         self._ctx = ctx
-        self._resolution = params.resolution
+        self._asked = params
         self.real: dict[str, ImageRecord] = {r.image_id: r for r in records}
         self.spec: GeneratorSpec = GENERATORS.get(params.generator, pointer="/generator")
         self.params: GeneratorParams = generator_params(self.spec, params.generator_params, classes)
-        counts = wanted(params, classes)
-        used: list[Source] = [s for s in sources if s.label in counts]
-        require_modalities(self.spec, used)
-        orders = self.spec.instance.plan(self.params, used, counts, params.seed)
-        chosen = preview(orders, params.limit) if params.limit else orders
-        self.orders: list[Order] = near_each_other(chosen)
+        self._counts = wanted(params, classes)
+        drawn_from = self._counts.keys() | self.params.further_classes()
+        self._used: list[Source] = [s for s in sources if s.label in drawn_from]
+        require_modalities(self.spec, self._used)
+        require_images(self.params, self._used)
         self.empty = sorted(label for label, count in classes.items() if not count)
+        total = sum(self._counts.values())
+        self.images = min(total, params.limit) if params.limit else total
+        self.facts: Facts = {}
+        self.surveyed: list[Source] = []
+        if isinstance(self.spec.instance, Surveying):
+            named = frozenset(self.params.named_images())
+            self.surveyed = surveyed(
+                self._used, named, params.seed, preview=params.limit is not None
+            )
+
+    def plan(self, surveys: Sequence[str] = (), span: float = 1.0) -> list[Order]:
+        """Return the orders, those of one source together; surveys here unless children have."""
+        from core.synthesis.contract import Surveying
+        from core.synthesis.production import near_each_other
+
+        instance = self.spec.instance
+        if surveys:
+            self.facts = read(self._ctx, surveys)
+        elif self.surveyed:
+            self.facts = survey(self._ctx, self.spec, self.params, self.surveyed, span)
+        sources = with_facts(self._used, self.facts)
+        if isinstance(instance, Surveying):
+            sources = [source for source in sources if source.facts]
+        orders = instance.plan(self.params, sources, self._counts, self._asked.seed)
+        limit = self._asked.limit
+        return near_each_other(preview(orders, limit) if limit else orders)
+
+    def tell(self) -> None:
+        """Write into the log what the survey found, and what was left out why."""
+        from core.synthesis.contract import Surveying
+
+        if isinstance(self.spec.instance, Surveying):
+            for line in self.spec.instance.summary(with_facts(self.surveyed, self.facts)):
+                self._ctx.log(line)
 
     def make(self, orders: Sequence[Order], span: float = 1.0) -> list[ImageRecord]:
         """Make orders on the job's threads; returns their records by index.
@@ -185,15 +229,16 @@ class Campaign:
         from core.ingest.images import decode
         from core.synthesis.production import PixelCache, produce, record_of
 
-        ctx = self._ctx
+        ctx, resolution = self._ctx, self._asked.resolution
         cv2.setNumThreads(1)
-        load = PixelCache(lambda sha256: decode(ctx.blob(sha256)), size=ctx.threads + 2)
+        load = PixelCache(lambda sha256: decode(ctx.blob(sha256)), size=4 * ctx.threads + 2)
         finished = produce(
-            self.spec, self.params, orders, load, threads=ctx.threads, resolution=self._resolution
+            self.spec, self.params, orders, load, threads=ctx.threads, resolution=resolution
         )
         made: dict[int, ImageRecord] = {}
         for image in finished:
-            made[image.order.index] = record_of(image, ctx.put(image.data), self.real)
+            masks = {name: ctx.put(data) for name, data in image.annotations.items()}
+            made[image.order.index] = record_of(image, ctx.put(image.data), self.real, masks)
             ctx.progress("synthesize", span * len(made) / len(orders), 1)
         return [made[index] for index in sorted(made)]
 
@@ -215,11 +260,13 @@ def shard_bounds(images: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _shards(params: SynthesizeParams, images: int) -> tuple[ChildSpec, ...]:
-    common = params.model_dump(mode="json")
+def _parts(
+    params: SynthesizeParams, kind: str, images: int, extra: Mapping[str, Any]
+) -> tuple[ChildSpec, ...]:
+    common = params.model_dump(mode="json") | dict(extra)
     return tuple(
         ChildSpec(
-            kind="synthesize_shard",
+            kind=kind,
             params=common | {"start": start, "stop": stop},
             weight=stop - start,
             role=f"{start}-{stop}",
@@ -228,12 +275,14 @@ def _shards(params: SynthesizeParams, images: int) -> tuple[ChildSpec, ...]:
     )
 
 
-def _merged(ctx: JobContext, orders: Sequence[Order]) -> list[ImageRecord]:
+def _merged(
+    ctx: JobContext, shards: Sequence[ChildResult], orders: Sequence[Order]
+) -> list[ImageRecord]:
     """Return what the shards made, by index; JobFailed when that is not the plan."""
     from core.manifest import read_manifest
 
     found: list[ImageRecord] = []
-    for child in ctx.children:
+    for child in shards:
         found += read_manifest(ctx.blob(child.artifacts["shard.parquet"].sha256))
     found.sort(key=lambda record: record.provenance["index"])
     if [r.provenance["index"] for r in found] != sorted(order.index for order in orders):
@@ -258,6 +307,7 @@ def _publish(
 ) -> SynthesizeResult:
     if campaign.empty and params.balance and params.balance.classes is None:
         ctx.log(f"Without usable real images, so left out: {', '.join(campaign.empty)}")
+    campaign.tell()
     made = _gated(ctx, campaign, made)
     ctx.progress("publish", 0.95, 1)
     version = ctx.inputs.versions[params.dataset_version_id]
@@ -274,6 +324,8 @@ def _publish(
     ctx.artifact("manifest.parquet", manifest, "application/vnd.apache.parquet")
     sheet = _contact_sheet(ctx, made, title=draft.name)
     ctx.artifact("contact_sheet.png", sheet, "image/png")
+    if campaign.facts:
+        ctx.artifact(NAME, as_json(campaign.facts, campaign.surveyed), "application/json")
     return SynthesizeResult(
         dataset_id=draft.dataset_id,
         dataset_version_id=draft.id,

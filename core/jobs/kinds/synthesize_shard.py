@@ -27,6 +27,7 @@ class SynthesizeShardParams(SynthesizeParams):
 
     start: int = Field(ge=0, description="First image of the slice.")
     stop: int = Field(ge=1, description="First image after the slice.")
+    surveys: tuple[str, ...] = Field((), description="Blobs of what was found out before.")
 
 
 class SynthesizeShardResult(Result):
@@ -51,9 +52,10 @@ def synthesize_shard(ctx: JobContext, params: SynthesizeShardParams) -> Synthesi
     from core.manifest import write_manifest
 
     campaign = Campaign(ctx, params)
-    orders = campaign.orders[params.start : params.stop]
+    planned = campaign.plan(params.surveys)
+    orders = planned[params.start : params.stop]
     if len(orders) != params.stop - params.start:
-        raise invalid("/stop", f"The plan has {len(campaign.orders)} images")
+        raise invalid("/stop", f"The plan has {len(planned)} images")
     made = campaign.make(orders)
     path = ctx.scratch / "shard.parquet"
     write_manifest(made, path)
