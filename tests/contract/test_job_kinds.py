@@ -100,6 +100,14 @@ def test_the_same_seed_gives_the_same_manifest_in_every_run(world: World) -> Non
     assert world.params("synthesize")["counts"]["mel"] > 64, "more than one shard"
 
 
+def test_a_generator_that_looks_at_its_sources_first_does_so_in_children(world: World) -> None:
+    params = {"dataset_version_id": world.real, "sources": "all", "generator": "transplant"}
+    job = world.run("synthesize", **params, counts={"nv": 65})
+    kinds = [child.kind for child in world.stack.children(job.id)]
+    assert set(kinds) == {"synthesize_survey", "synthesize_shard"}
+    assert (job.result or {})["generated"] == 65
+
+
 def test_every_internal_kind_is_run_by_a_public_one(world: World) -> None:
     with world.stack.sessions() as session:
         seen = set(session.scalars(select(Job.kind).distinct()))
