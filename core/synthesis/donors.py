@@ -15,7 +15,7 @@ import numpy as np
 from core.errors import InvalidInput
 from core.synthesis.contract import Pixels
 from core.synthesis.mask_quality import ACCEPTED, Traits, quality, touching, traits
-from core.synthesis.segmentation import Box, Inside, seen_area, segment, without_hair
+from core.synthesis.segmentation import Box, Floats, Inside, seen_area, segment, without_hair
 from core.synthesis.skin_field import describe_skin, ring
 
 Origin = Literal["supplied", "box", "segmented", "none"]
@@ -29,6 +29,8 @@ _MOST = 0.55
 """Most of the image that a lesion fills which is to be covered by another."""
 _FILLED = 0.35
 """Least of its box that a lesion fills."""
+_SHADE = 0.8
+"""Lightness over that of the skin, below which a corner lies in the shade."""
 _SEEN = 256
 """Pixels a side of the copy that the black surround is found on."""
 
@@ -108,19 +110,36 @@ def _doubt(pixels: Pixels, inside: Inside, trust: float, box: Box | None) -> Rea
 
 
 def skin_around(pixels: Pixels, inside: Inside) -> Inside:
-    """Return the ring around a lesion, without the black surround of a dermatoscope."""
-    return ring(inside) & seen(pixels)
+    """Return the ring around a lesion, without the dark surround of a dermatoscope."""
+    return ring(inside) & lit(pixels, inside)
 
 
-def seen(pixels: Pixels) -> Inside:
-    """Return where the photograph shows anything, at the image's size."""
+def lit(pixels: Pixels, inside: Inside) -> Inside:
+    """Return where the photograph shows anything that is not in the shade of its corners.
+
+    A dermatoscope's field ends in a black surround, or in a shade that deepens towards the corners.
+    """
     height, width = pixels.shape[:2]
     scale = min(1.0, _SEEN / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     lab = cv2.cvtColor(without_hair(small).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    found = seen_area(np.asarray(lab, np.float32)).astype(np.uint8)
-    return np.asarray(cv2.resize(found, (width, height), interpolation=cv2.INTER_NEAREST) > 0)
+    lesion = cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    found = seen_area(np.asarray(lab, np.float32))
+    found &= ~_shade(np.asarray(lab[..., 0], np.float32), found, lesion)
+    grown = cv2.resize(found.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(grown > 0)
+
+
+def _shade(light: Floats, found: Inside, lesion: Inside) -> Inside:
+    """Return the areas darker than the skin that reach a corner and are not the lesion."""
+    skin = found & ~lesion
+    if not skin.any():
+        return np.zeros(light.shape, np.bool_)
+    dark = (light < _SHADE * np.percentile(light[skin], 75)) & ~lesion
+    _, labels = cv2.connectedComponents(dark.astype(np.uint8))
+    corners = {int(labels[y, x]) for y in (0, -1) for x in (0, -1)} - {0}
+    return np.asarray(np.isin(labels, list(corners)), np.bool_)
 
 
 def donor_reason(pixels: Pixels, lesion: Lesion) -> Reason | None:
@@ -166,7 +185,7 @@ def free_square(pixels: Pixels, lesion: Lesion) -> Box | None:
         return None
     diameter = lesion.diameter
     away = cv2.distanceTransform((~lesion.mask).astype(np.uint8), cv2.DIST_L2, 3)
-    free = (away > max(4.0, 0.08 * diameter)) & seen(pixels)
+    free = (away > max(4.0, 0.08 * diameter)) & lit(pixels, lesion.mask)
     room = cv2.distanceTransform(np.pad(free, 1).astype(np.uint8), cv2.DIST_C, 3)[1:-1, 1:-1]
     y, x = (int(v) for v in np.unravel_index(int(room.argmax()), room.shape))
     half = int(room[y, x]) - 1

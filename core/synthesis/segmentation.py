@@ -59,10 +59,10 @@ def segment(pixels: Pixels, box: Box | None = None) -> Segmentation:
     small, scale = _working_copy(pixels)
     closed = without_hair(small)
     lab = cv2.cvtColor(closed.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    lab = np.asarray(cv2.GaussianBlur(lab, (0, 0), 1.5), np.float32)
-    seen = seen_area(lab)
+    smooth = np.asarray(cv2.GaussianBlur(lab, (0, 0), 1.5), np.float32)
+    seen = seen_area(smooth)
     prompt = None if box is None else _prompt(box, scale, seen.shape)
-    distance = _distance(lab, seen, prompt)
+    distance = _distance(smooth, seen, prompt)
     pale = cv2.GaussianBlur(255.0 - closed[..., 2].astype(np.float32), (0, 0), _SOFT)
     blue = central(_thresholded(np.asarray(pale, np.float32), seen, prompt))
     colour = central(_thresholded(distance, seen, prompt))
@@ -140,19 +140,16 @@ def _distance(lab: Floats, seen: Inside, prompt: Inside | None) -> Floats:
 
 def _thresholded(values: Floats, seen: Inside, prompt: Inside | None) -> Inside:
     """Return what Otsu's threshold calls lesion."""
-    area = (
-        seen
-        if prompt is None
-        else seen
-        & cv2.dilate(prompt.astype(np.uint8), np.ones((15, 15), np.uint8)).astype(np.bool_)
-    )
+    area = seen
+    if prompt is not None:
+        area = seen & (cv2.dilate(prompt.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0)
     if not area.any():
         return np.zeros(seen.shape, np.bool_)
     low, high = np.percentile(values[area], [1, 99])
     scaled = np.clip((values - low) / max(float(high - low), 1e-3) * 255, 0, 255).astype(np.uint8)
     level, _ = cv2.threshold(scaled[area][None], 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    found = (scaled > level) & area
-    return found if prompt is None else found & prompt
+    found = (scaled > level) & (area if prompt is None else area & prompt)
+    return np.asarray(found, np.bool_)
 
 
 def central(found: Inside) -> Inside:
@@ -196,7 +193,7 @@ def _cut(small: Pixels, rough: Inside, seen: Inside, prompt: Inside | None) -> I
         return rough
     cv2.setRNGSeed(0)
     cv2.grabCut(
-        cv2.cvtColor(small, cv2.COLOR_RGB2BGR), labels, None, np.zeros((1, 65)),
+        cv2.cvtColor(small, cv2.COLOR_RGB2BGR), labels, (0, 0, 1, 1), np.zeros((1, 65)),
         np.zeros((1, 65)), _ROUNDS, cv2.GC_INIT_WITH_MASK,
     )  # fmt: skip
     cut = central(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)))

@@ -69,10 +69,16 @@ def pairs(folder: Path) -> list[tuple[str, Path, Path]]:
     ]
 
 
+def drawn_mask(path: Path) -> NDArray[np.uint8]:
+    found = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if found is None:
+        raise SystemExit(f"{path} is not an image")
+    return np.asarray(found, np.uint8)
+
+
 def judge(folder: Path, name: str, image: Path, mask: Path) -> Judged:
     pixels = decode(image)
-    drawn = cv2.imread(str(mask), cv2.IMREAD_COLOR)
-    truth = np.asarray(drawn.max(axis=2) >= 128)
+    truth = np.asarray(drawn_mask(mask).max(axis=2) >= 128)
     found = find_lesion(pixels, None, None, automatic=True)
     prompted = find_lesion(pixels, None, _box(truth), automatic=True)
     assert found.traits is not None

@@ -295,8 +295,7 @@ def _room(params: TransplantParams, target: Source) -> float:
     """Return the largest diameter of a lesion on a target, over its shorter side."""
     if params.targets == "class_mates":
         return 0.8
-    left, top, right, bottom = target.facts["free"]
-    return 0.7 * min(right - left, bottom - top) / min(target.width, target.height)
+    return 0.7 * _patch_side(target) / min(target.width, target.height)
 
 
 def _lesion(source: Source, box: Sequence[int] | None, automatic: bool, load: LoadPixels) -> Lesion:
@@ -359,7 +358,7 @@ def _targets(
 
 
 def _patch_side(source: Source) -> int:
-    free = source.facts["free"]
+    free: list[int] | None = source.facts["free"]
     return 0 if free is None else min(free[2] - free[0], free[3] - free[1])
 
 

@@ -161,8 +161,9 @@ def test_shards_of_another_plan_are_not_published(
     make = kind.Campaign.make
 
     def older(campaign: kind.Campaign, orders: Any, span: float = 1.0) -> list[ImageRecord]:
-        first = orders[0] is campaign.orders[0]
-        plan = sorted(campaign.orders, key=lambda order: order.index)
+        planned = campaign.plan()
+        first = orders[0].index == planned[0].index
+        plan = sorted(planned, key=lambda order: order.index)
         return make(campaign, plan[: len(orders)] if first else orders, span)
 
     monkeypatch.setattr(kind.Campaign, "make", older)

@@ -63,7 +63,7 @@ def test_poisson_of_an_image_and_itself_is_the_image() -> None:
 def test_poisson_ignores_a_constant_and_keeps_the_frame() -> None:
     image, lesion = field(1), field(2)
     over = matte(DISC, 3)
-    first, second = poisson(image, lesion, over), poisson(image, lesion + 0.7, over)
+    first, second = (poisson(image, one, over) for one in (lesion, lesion + np.float32(0.7)))
     assert np.allclose(first, second, atol=1e-4)
     assert np.array_equal(first[0], image[0])
     assert np.array_equal(first[:, -1], image[:, -1])

@@ -11,11 +11,13 @@ from pydantic import ValidationError
 
 from core.errors import InvalidInput
 from core.ingest.images import decode
-from core.synthesis.contract import GENERATORS, Made, Order, Source
+from core.synthesis.contract import GENERATORS, Made, Order, Source, Surveying
 from core.synthesis.production import finish, replay, require_images
 from tests.unit.synthesis.lesions import SIDE, drawn, load, skin, source
 
 SPEC = GENERATORS.get("transplant")
+assert isinstance(SPEC.instance, Surveying)
+SURVEY = SPEC.instance
 
 
 def params(**changes: Any) -> Any:
@@ -23,7 +25,7 @@ def params(**changes: Any) -> Any:
 
 
 def surveyed(sources: list[Source], chosen: Any, read: Any = load) -> list[Source]:
-    return [replace(s, facts=SPEC.instance.survey(chosen, s, read)) for s in sources]
+    return [replace(s, facts=SURVEY.survey(chosen, s, read)) for s in sources]
 
 
 def sources(label: str = "mel", count: int = 12, **changes: Any) -> list[Source]:
@@ -176,7 +178,7 @@ def test_a_lesion_goes_on_a_patch_of_the_right_size() -> None:
 def test_clinical_images_without_masks_give_no_donors_and_the_error_says_why() -> None:
     chosen = params(imaging="clinical")
     found = surveyed(sources(masked=False), chosen)
-    assert SPEC.instance.summary(found) == [
+    assert SURVEY.summary(found) == [
         "mel: 0 of 12 images give a lesion; left out: 12 have no mask, and automatic masks are off"
     ]
     with pytest.raises(
