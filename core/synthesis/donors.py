@@ -14,9 +14,18 @@ import numpy as np
 
 from core.errors import InvalidInput
 from core.synthesis.contract import Pixels
+from core.synthesis.hair import hair_share
 from core.synthesis.mask_quality import ACCEPTED, Traits, quality, touching, traits
-from core.synthesis.segmentation import Box, Floats, Inside, seen_area, segment, without_hair
-from core.synthesis.skin_field import describe_skin, ring
+from core.synthesis.segmentation import (
+    Box,
+    Floats,
+    Inside,
+    at_size,
+    seen_area,
+    segment,
+    without_hair,
+)
+from core.synthesis.skin_field import describe_skin, diameter, ring
 
 Origin = Literal["supplied", "box", "segmented", "none"]
 Reason = Literal[
@@ -51,7 +60,7 @@ class Lesion:
     @property
     def diameter(self) -> float:
         """That of a disc of the same area, pixels."""
-        return 2 * float(np.sqrt(self.mask.sum() / np.pi))
+        return diameter(self.mask)
 
 
 def find_lesion(pixels: Pixels, mask: Pixels | None, box: Box | None, *, automatic: bool) -> Lesion:
@@ -61,7 +70,8 @@ def find_lesion(pixels: Pixels, mask: Pixels | None, box: Box | None, *, automat
     segmented if ``automatic``. InvalidInput ``mask_size`` or ``box_outside``.
     """
     if mask is not None:
-        return _supplied(pixels, mask)
+        inside = supplied(pixels, mask)
+        return Lesion(inside, "supplied", 1.0, None if inside.any() else "empty_mask")
     if box is not None:
         require_box(box, pixels.shape[1], pixels.shape[0])
     elif not automatic:
@@ -69,7 +79,7 @@ def find_lesion(pixels: Pixels, mask: Pixels | None, box: Box | None, *, automat
     found = segment(pixels, box)
     measured = traits(found)
     trust = quality(measured)
-    inside = found.mask(pixels.shape[1], pixels.shape[0]) > 0
+    inside = at_size(found.inside, pixels.shape[1], pixels.shape[0])
     origin: Origin = "segmented" if box is None else "box"
     return Lesion(inside, origin, trust, _doubt(pixels, inside, trust, box), measured)
 
@@ -85,15 +95,15 @@ def require_box(box: Box, width: int, height: int) -> None:
         )
 
 
-def _supplied(pixels: Pixels, mask: Pixels) -> Lesion:
+def supplied(pixels: Pixels, mask: Pixels) -> Inside:
+    """Return where an image's own mask is at least 128; InvalidInput ``mask_size``."""
     if mask.shape[:2] != pixels.shape[:2]:
         raise InvalidInput(
             f"The mask is {mask.shape[1]} x {mask.shape[0]} pixels, its image "
             f"{pixels.shape[1]} x {pixels.shape[0]}; send both at one size",
             code="mask_size",
         )
-    inside = (mask if mask.ndim == 2 else mask.max(axis=2)) >= 128
-    return Lesion(inside, "supplied", 1.0, None if inside.any() else "empty_mask")
+    return np.asarray((mask if mask.ndim == 2 else mask.max(axis=2)) >= 128)
 
 
 def _doubt(pixels: Pixels, inside: Inside, trust: float, box: Box | None) -> Reason | None:
@@ -183,9 +193,8 @@ def free_square(pixels: Pixels, lesion: Lesion) -> Box | None:
     """Return the largest square of seen skin that a lesion and its surroundings leave free."""
     if lesion.reason is not None:
         return None
-    diameter = lesion.diameter
     away = cv2.distanceTransform((~lesion.mask).astype(np.uint8), cv2.DIST_L2, 3)
-    free = (away > max(4.0, 0.08 * diameter)) & lit(pixels, lesion.mask)
+    free = (away > max(4.0, 0.08 * lesion.diameter)) & lit(pixels, lesion.mask)
     room = cv2.distanceTransform(np.pad(free, 1).astype(np.uint8), cv2.DIST_C, 3)[1:-1, 1:-1]
     y, x = (int(v) for v in np.unravel_index(int(room.argmax()), room.shape))
     half = int(room[y, x]) - 1
@@ -197,10 +206,30 @@ def free_square(pixels: Pixels, lesion: Lesion) -> Box | None:
     return box if describe_skin(pixels, inside).plausible else None
 
 
+def healthy_facts(pixels: Pixels) -> dict[str, Any]:
+    """Return the same of an image of a class that shows no lesion: all of it, or its lit square."""
+    height, width = pixels.shape[:2]
+    nothing = Lesion(np.zeros((height, width), np.bool_), "none", 1.0, None)
+    if lit(pixels, nothing.mask).all():
+        square: Box | None = (0, 0, width, height)
+    else:
+        square = free_square(pixels, nothing)
+    return {
+        "origin": "none",
+        "quality": 1.0,
+        "donor": "empty_mask",
+        "target": "empty_mask",
+        "diameter": 0.0,
+        "free": None if square is None else list(square),
+        "hair": round(hair_share(pixels, ~nothing.mask), 4),
+    }
+
+
 def facts(pixels: Pixels, lesion: Lesion) -> dict[str, Any]:
     """Return what a plan must know of an image, as JSON; sizes are shares of the shorter side."""
     short = min(pixels.shape[:2])
     square = free_square(pixels, lesion)
+    around = ring(lesion.mask, near=0.0) if lesion.reason is None else lesion.mask
     return {
         "origin": lesion.origin,
         "quality": round(lesion.quality, 4),
@@ -208,4 +237,5 @@ def facts(pixels: Pixels, lesion: Lesion) -> dict[str, Any]:
         "target": target_reason(pixels, lesion),
         "diameter": round(lesion.diameter / short, 4),
         "free": None if square is None else list(square),
+        "hair": round(hair_share(pixels, around), 4),
     }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from threading import Lock
 from typing import Any, Literal
 
 import cv2
@@ -28,6 +27,7 @@ from core.synthesis.contract import (
     Source,
 )
 from core.synthesis.parameters import POINTER
+from core.synthesis.recent import Recent
 
 _DIGITS = 9
 _JPEG = [
@@ -280,22 +280,14 @@ class PixelCache:
 
     def __init__(self, read: Callable[[str], Pixels], size: int) -> None:
         self._read = read
-        self._size = size
-        self._kept: OrderedDict[str, Pixels] = OrderedDict()
-        self._lock = Lock()
+        self._recent: Recent[str, Pixels] = Recent(size)
 
     def __call__(self, source: Source) -> Pixels:
-        with self._lock:
-            kept = self._kept.get(source.sha256)
-            if kept is not None:
-                self._kept.move_to_end(source.sha256)
-                return kept
-        pixels = self._read(source.sha256)
+        return self._recent.get(source.sha256, lambda: self._decoded(source.sha256))
+
+    def _decoded(self, sha256: str) -> Pixels:
+        pixels = self._read(sha256)
         pixels.flags.writeable = False
-        with self._lock:
-            self._kept[source.sha256] = pixels
-            while len(self._kept) > self._size:
-                self._kept.popitem(last=False)
         return pixels
 
 

@@ -46,16 +46,44 @@ class Segmentation:
     distance: Floats
     seen: Inside
 
-    def mask(self, width: int, height: int) -> Pixels:
-        """Return the mask at the image's size, 0 outside and 255 inside."""
-        grown = cv2.resize(
-            self.inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR
-        )
-        return np.where(grown >= 0.5, 255, 0).astype(np.uint8)
-
 
 def segment(pixels: Pixels, box: Box | None = None) -> Segmentation:
     """Segment the lesion of an RGB image; with ``box`` the one that lies in it."""
+    first = _thresholds(pixels, box)
+    cut = _cut(first.small, first.rough, first.seen, first.prompt)
+    inside = first.joined if box is None else cut
+    return Segmentation(inside, first.blue, first.colour, cut, first.distance, first.seen)
+
+
+def outline(pixels: Pixels, box: Box | None = None) -> Inside:
+    """Return the same lesion at the working size, without what only its quality needs."""
+    return _thresholds(pixels, None).joined if box is None else segment(pixels, box).inside
+
+
+def at_size(inside: Inside, width: int, height: int) -> Inside:
+    """Return a mask of the working size at that of its image."""
+    grown = cv2.resize(inside.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(grown >= 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class _Thresholds:
+    """What the colours alone say; rough is where the graph cut starts."""
+
+    small: Pixels
+    seen: Inside
+    prompt: Inside | None
+    distance: Floats
+    blue: Inside
+    colour: Inside
+    rough: Inside
+
+    @property
+    def joined(self) -> Inside:
+        return central(self.blue | self.colour)
+
+
+def _thresholds(pixels: Pixels, box: Box | None) -> _Thresholds:
     small, scale = _working_copy(pixels)
     closed = without_hair(small)
     lab = cv2.cvtColor(closed.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
@@ -67,9 +95,7 @@ def segment(pixels: Pixels, box: Box | None = None) -> Segmentation:
     blue = central(_thresholded(np.asarray(pale, np.float32), seen, prompt))
     colour = central(_thresholded(distance, seen, prompt))
     rough = colour if box is None else _oval(box, scale, seen.shape)
-    cut = _cut(small, rough, seen, prompt)
-    inside = central(blue | colour) if prompt is None else cut
-    return Segmentation(inside, blue, colour, cut, distance, seen)
+    return _Thresholds(small, seen, prompt, distance, blue, colour, rough)
 
 
 def _working_copy(pixels: Pixels) -> tuple[Pixels, float]:

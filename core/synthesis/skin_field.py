@@ -8,6 +8,7 @@ of that skin (Galerne, Gousseau and Morel 2011), so that nothing is copied from 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from core.synthesis.contract import Pixels
 from core.synthesis.segmentation import Floats, Inside
 
-_DARK = 0.004
-"""Least linear light, so that logarithms stay small."""
+_DARK = 0.5 / 255 / 12.92
+"""Least linear light, half of the darkest level above black."""
 _FITTED = 4096
 """Most pixels that a fit is made of."""
 _PATCH = 32
@@ -31,7 +32,12 @@ def to_log(pixels: Pixels) -> Floats:
 
 def to_pixels(log: Floats) -> Pixels:
     """Return sRGB of log linear light."""
-    linear = np.clip(np.exp(log), 0, 1)
+    place = np.clip((log - _LOWEST) * np.float32(_STEPS / -_LOWEST), 0, _STEPS)
+    return np.asarray(_CURVE[np.rint(place).astype(np.uint16)], np.uint8)
+
+
+def _curve() -> Pixels:
+    linear = np.exp(np.linspace(_LOWEST, 0, _STEPS + 1))
     curve = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.asarray(np.rint(curve * 255), np.uint8)
 
@@ -43,6 +49,9 @@ def _log_table() -> Floats:
 
 
 _LOG = _log_table()
+_LOWEST = float(np.log(1e-4))
+_STEPS = 2**14
+_CURVE = _curve()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +96,16 @@ def describe_skin(pixels: Pixels, where: Inside) -> SkinColour:
     )
 
 
+def diameter(inside: Inside) -> float:
+    """Return that of a disc of the same area, pixels."""
+    return 2 * float(np.sqrt(inside.sum() / np.pi))
+
+
 def ring(inside: Inside, near: float = 0.08, far: float = 0.45) -> Inside:
     """Return the pixels between ``near`` and ``far`` of the lesion's diameter from its border."""
-    diameter = 2 * float(np.sqrt(inside.sum() / np.pi))
+    across = diameter(inside)
     away = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 3)
-    return np.asarray((away > max(2.0, near * diameter)) & (away <= max(8.0, far * diameter)))
+    return np.asarray((away > max(2.0, near * across)) & (away <= max(8.0, far * across)))
 
 
 def without_odd(log: Floats, where: Inside) -> Inside:
@@ -119,10 +133,18 @@ def even_skin(log: Floats, where: Inside) -> Floats:
     chosen = _basis(columns / width - 0.5, rows / height - 0.5, terms)
     penalty = np.diag([0.0] + [0.002 * len(rows)] * (terms - 1))
     weights = np.linalg.solve(chosen.T @ chosen + penalty, chosen.T @ seen)
-    y, x = np.mgrid[0:height, 0:width]
-    field = _basis(x.ravel() / width - 0.5, y.ravel() / height - 0.5, terms) @ weights
     low, high = np.percentile(seen, [5, 95], axis=0)
-    return np.asarray(np.clip(field, low, high).reshape(height, width, 3), np.float32)
+    return np.clip(_field(weights, height, width), low, high).astype(np.float32)
+
+
+def _field(weights: NDArray[np.floating[Any]], height: int, width: int) -> Floats:
+    """Return the polynomial of ``_basis`` at every pixel, H x W x 3."""
+    c = np.zeros((6, 3), np.float32)
+    c[: len(weights)] = weights
+    x = (np.arange(width, dtype=np.float32) / width - 0.5)[None, :, None]
+    y = (np.arange(height, dtype=np.float32) / height - 0.5)[:, None, None]
+    across, down = c[0] + c[1] * x + c[3] * x * x, c[2] * y + c[5] * y * y
+    return np.asarray(across + down + (c[4] * x) * y, np.float32)
 
 
 def _basis(x: NDArray[np.float64], y: NDArray[np.float64], terms: int) -> NDArray[np.float64]:
@@ -156,9 +178,9 @@ def healed(log: Floats, lesion: Inside, rng: np.random.Generator) -> Floats:
     around = without_odd(log, ring(lesion))
     even = even_skin(log, around)
     skin = even + texture(log, even, around, rng)
-    diameter = 2 * float(np.sqrt(lesion.sum() / np.pi))
+    across = diameter(lesion)
     away = cv2.distanceTransform((~lesion).astype(np.uint8), cv2.DIST_L2, 3)
-    reach, fade = max(3.0, 0.09 * diameter), max(4.0, 0.14 * diameter)
+    reach, fade = max(3.0, 0.09 * across), max(4.0, 0.14 * across)
     weight = np.clip(1 - (away - reach) / fade, 0, 1)
     weight = (weight * weight * (3 - 2 * weight))[..., None].astype(np.float32)
     return np.asarray(log * (1 - weight) + skin * weight, np.float32)

@@ -9,9 +9,9 @@ import numpy as np
 
 from core.synthesis.blending import Blend, lay, matte, optical_density, paste, poisson
 from core.synthesis.contract import Pixels
-from core.synthesis.donors import Lesion, bounds, skin_around
-from core.synthesis.segmentation import Floats
-from core.synthesis.skin_field import even_skin, healed, to_log, to_pixels, without_odd
+from core.synthesis.donors import bounds, skin_around
+from core.synthesis.segmentation import Floats, Inside
+from core.synthesis.skin_field import diameter, even_skin, healed, to_log, to_pixels, without_odd
 from core.synthesis.variation import bend, placement, relight, shift_tone, warp
 
 if TYPE_CHECKING:
@@ -49,33 +49,33 @@ def draw(
 
 def transplant(
     donor: Pixels,
-    lifted: Lesion,
+    lifted: Inside,
     target: Pixels,
-    covered: Lesion | None,
+    covered: Inside | None,
     settings: Mapping[str, Any],
     drawn: Mapping[str, Any],
     blend: Blend,
 ) -> tuple[Pixels, Pixels]:
     """Return the image (RGB) and the lesion's mask in it (0 or 255).
 
-    ``covered`` is the target's own lesion, which the other one takes the place of; without it the
-    lesion goes on ``settings["patch"]`` of the target, which becomes the image.
+    ``lifted`` is where the donor's lesion is, ``covered`` the target's own, which the other one
+    takes the place of; without it the lesion goes on ``settings["patch"]`` of the target, which
+    becomes the image.
     """
     rng = np.random.default_rng(drawn["seed"])
     short = min(target.shape[:2])
     skin, centre = _skin(target, covered, settings, drawn, rng)
     scale = settings["scale"] * short / min(donor.shape[:2])
-    diameter = lifted.diameter * scale
+    across = diameter(lifted) * scale
     if covered is None:
-        room = (min(skin.shape[:2]) - 1.2 * diameter) / 2
-        reach = max(0.0, room)
+        reach = max(0.0, (min(skin.shape[:2]) - 1.2 * across) / 2)
     else:
-        reach = _APART * diameter
+        reach = _APART * across
     at = (centre[0] + reach * drawn["place"][0], centre[1] + reach * drawn["place"][1])
     matrix = placement(_centre(lifted), at, scale, drawn["degrees"], drawn["flip"])
     density, shown, over, inside = _lift(donor, lifted, drawn["softness"])
     height, width = skin.shape[:2]
-    edge = bend((height, width), drawn["bend"] * diameter, drawn["seed"] % 2**32)
+    edge = bend((height, width), drawn["bend"] * across, drawn["seed"] % 2**32)
     density, shown, over, inside = warp(
         (density, shown, over, inside), matrix, (width, height), edge
     )
@@ -91,7 +91,7 @@ def transplant(
 
 def _skin(
     target: Pixels,
-    covered: Lesion | None,
+    covered: Inside | None,
     settings: Mapping[str, Any],
     drawn: Mapping[str, Any],
     rng: np.random.Generator,
@@ -103,22 +103,22 @@ def _skin(
         skin = log[top:bottom, left:right]
         centre = ((right - left - 1) / 2, (bottom - top - 1) / 2)
     else:
-        skin = healed(log, covered.mask, rng)
+        skin = healed(log, covered, rng)
         centre = _centre(covered)
     return shift_tone(skin, drawn["melanin"], drawn["blood"]), centre
 
 
-def _lift(donor: Pixels, lifted: Lesion, softness: float) -> tuple[Floats, Floats, Floats, Floats]:
+def _lift(donor: Pixels, lifted: Inside, softness: float) -> tuple[Floats, Floats, Floats, Floats]:
     """Return density, log light, matte and mask of a lesion on its own image."""
     log = to_log(donor)
-    around = without_odd(log, skin_around(donor, lifted.mask))
+    around = without_odd(log, skin_around(donor, lifted))
     density = optical_density(log, even_skin(log, around))
-    over = matte(lifted.mask, softness * lifted.diameter)
-    return density, log, over, lifted.mask.astype(np.float32)
+    over = matte(lifted, softness * diameter(lifted))
+    return density, log, over, lifted.astype(np.float32)
 
 
-def _centre(lesion: Lesion) -> tuple[float, float]:
-    left, top, right, bottom = bounds(lesion.mask)
+def _centre(lesion: Inside) -> tuple[float, float]:
+    left, top, right, bottom = bounds(lesion)
     return (left + right - 1) / 2, (top + bottom - 1) / 2
 
 

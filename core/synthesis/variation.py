@@ -29,14 +29,16 @@ def shift_tone(log: Floats, melanin: float, blood: float) -> Floats:
 def relight(log: Floats, step: Mapping[str, Any]) -> Floats:
     """Return the photograph under another light: exposure, white balance, a slope across it.
 
-    ``exposure`` and ``balance`` are natural logs; ``slope`` is the change from edge to edge.
+    ``exposure`` and ``balance`` are natural logs; ``slope`` is the change from edge to edge. The
+    exposure is lower where more than 1 % of a channel would be white: a camera would see to that.
     """
     height, width = log.shape[:2]
     x = np.linspace(-0.5, 0.5, width, dtype=np.float32)[None, :]
     y = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None]
     slope = step["slope"][0] * x + step["slope"][1] * y
-    gain = np.array(step["balance"], np.float32) + np.float32(step["exposure"])
-    return np.asarray(log + gain + slope[..., None].astype(np.float32), np.float32)
+    lit = log + np.array(step["balance"], np.float32) + slope[..., None].astype(np.float32)
+    brightest = float(np.percentile(lit[::2, ::2], 99, axis=(0, 1)).max())
+    return np.asarray(lit + np.float32(min(step["exposure"], -brightest)), np.float32)
 
 
 def bend(shape: tuple[int, int], strength: float, seed: int) -> tuple[Floats, Floats]:

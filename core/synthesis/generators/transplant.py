@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -12,12 +13,12 @@ from pydantic import ConfigDict, Field, model_validator
 from core.errors import FieldError, InvalidInput
 from core.pointers import escaped
 from core.synthesis.contract import GeneratorParams, LoadPixels, Made, Order, Source, generator
+from core.synthesis.pairing import Pairs, patch_side
 from core.synthesis.planning import by_class, order_seed, plan_rng, take_turns
+from core.synthesis.recent import Recent
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from core.synthesis.donors import Lesion
+    from core.synthesis.segmentation import Inside
 
 Range = tuple[float, float]
 BoxField = tuple[
@@ -27,8 +28,8 @@ BoxField = tuple[
     Annotated[int, Field(ge=1)],
 ]
 
-COVER = 0.95
-"""Least diameter of a lesion over that of the one it takes the place of, as drawn."""
+_OUTLINES = 256
+"""Segmentations that are kept, 25 kB each: a donor has many images, and is segmented once."""
 _REASONS = {
     "no_mask": "have no mask, and automatic masks are off",
     "empty_mask": "show no lesion",
@@ -141,15 +142,20 @@ class TransplantParams(GeneratorParams):
 class Transplant:
     """Lays real lesions on other real skin, in optical density, by Poisson's equation or as is."""
 
+    def __init__(self) -> None:
+        self._outlines: Recent[tuple[str, Sequence[int] | None], Inside] = Recent(_OUTLINES)
+
     def survey(self, params: TransplantParams, source: Source, load: LoadPixels) -> dict[str, Any]:
         """Find the lesion; say whether it can be lifted off, and what its image can take."""
-        from core.synthesis.donors import facts
+        from core.synthesis.donors import facts, find_lesion, healthy_facts
 
         if source.label in params.healthy_classes:
-            return _healthy(source)
-        pixels = load(source)
+            return healthy_facts(load(source))
         box = params.boxes.get(source.image_id)
-        return facts(pixels, _lesion(source, box, params.segments, load))
+        with _naming(source):
+            mask = None if source.mask is None else load(source.mask)
+            lesion = find_lesion(load(source), mask, box, automatic=params.segments)
+        return facts(load(source), lesion)
 
     def summary(self, sources: Sequence[Source]) -> list[str]:
         """Say of each class how many lesions can be transplanted, and why the others cannot."""
@@ -178,16 +184,18 @@ class Transplant:
             rng = plan_rng(seed, label)
             donors = _donors(label, classes.get(label, []))
             targets = _targets(params, label, classes, sources)
-            pairs = _Pairs(params, donors, targets)
+            pairs = Pairs(params, donors, targets)
+            if not pairs.donors:
+                raise _too_large(label, len(donors), len(targets))
             for position, donor in enumerate(take_turns(pairs.donors, counts[label], rng)):
-                target, settings = pairs.draw(donor, rng)
+                target, scale = pairs.draw(donor, rng)
                 orders.append(
                     Order(
                         index=len(orders),
                         label=label,
                         parents=(donor, target),
                         seed=order_seed(seed, label, position),
-                        settings={"position": position} | settings,
+                        settings={"position": position} | _settings(params, donor, target, scale),
                     )
                 )
         return orders
@@ -206,17 +214,16 @@ class Transplant:
             if recorded is None
             else recorded["drawn"]
         )
-        lifted = _lesion(donor, settings["donor_box"], params.segments, load)
+        lifted = self._lesion(donor, settings["donor_box"], load)
         covered = None
         if settings["patch"] is None:
-            covered = _lesion(target, settings["target_box"], params.segments, load)
+            covered = self._lesion(target, settings["target_box"], load)
         pixels, mask = transplant(
             load(donor), lifted, load(target), covered, settings, drawn, params.blend
         )
         provenance = {
             "blend": params.blend,
             "drawn": drawn,
-            "donor": {"mask": lifted.origin, "quality": round(lifted.quality, 4)},
             "operations": [
                 {"op": "transplant", "factor": settings["scale"]},
                 {"op": "turn", "degrees": drawn["degrees"]},
@@ -224,97 +231,42 @@ class Transplant:
         }
         return Made(pixels, provenance, None, {"mask": mask})
 
+    def _lesion(self, source: Source, box: Sequence[int] | None, load: LoadPixels) -> Inside:
+        """Return where the lesion is that the survey has found."""
+        from core.synthesis.segmentation import at_size, outline
 
-class _Pairs:
-    """Which lesion fits on which skin, and how large it may be there."""
+        if source.mask is not None:
+            from core.synthesis.donors import supplied
 
-    def __init__(
-        self, params: TransplantParams, donors: list[Source], targets: list[Source]
-    ) -> None:
-        import numpy as np
-
-        self._params = params
-        self._targets = targets
-        self._short = np.array([min(t.width, t.height) for t in targets], float)
-        self._least = np.array([_covered(params, t) for t in targets])
-        self._most = np.array([_room(params, t) for t in targets])
-        self._ids = np.array([t.image_id for t in targets])
-        self._fits: dict[str, np.ndarray] = {}
-        self.donors = [donor for donor in donors if self._fitting(donor).size]
-        if not self.donors:
-            raise _too_large(donors[0].label, len(donors), len(targets))
-
-    def _bounds(self, donor: Source) -> tuple[np.ndarray, np.ndarray]:
-        """Return least and most scale of the donor on each target."""
-        import numpy as np
-
-        low, high = self._params.scale
-        size = donor.facts["diameter"]
-        return np.maximum(low, self._least / size), np.minimum(high, self._most / size)
-
-    def _fitting(self, donor: Source) -> np.ndarray:
-        import numpy as np
-
-        known = self._fits.get(donor.image_id)
-        if known is None:
-            least, most = self._bounds(donor)
-            fits = np.nonzero((least <= most) & (self._ids != donor.image_id))[0]
-            groups = set(donor.group_ids)
-            apart = [n for n in fits if not groups & set(self._targets[n].group_ids)]
-            known = np.array(apart or fits, dtype=np.intp)
-            self._fits[donor.image_id] = known
-        return known
-
-    def draw(self, donor: Source, rng: np.random.Generator) -> tuple[Source, dict[str, Any]]:
-        """Choose a target with room, and the size of the lesion there."""
-        import numpy as np
-
-        fitting = self._fitting(donor)
-        place = int(fitting[int(rng.integers(fitting.size))])
-        least, most = self._bounds(donor)
-        target = self._targets[place]
-        low, high = np.log(least[place]), np.log(most[place])
-        boxes = self._params.boxes
-        on_patch = self._params.targets == "lesion_free"
-        return target, {
-            "scale": round(float(np.exp(rng.uniform(low, high))), 4),
-            "patch": target.facts["free"] if on_patch else None,
-            "donor_box": _listed(boxes.get(donor.image_id)),
-            "target_box": None if on_patch else _listed(boxes.get(target.image_id)),
-        }
+            return supplied(load(source), load(source.mask))
+        prompt = None if box is None else (box[0], box[1], box[2], box[3])
+        pixels = load(source)
+        small = self._outlines.get((source.sha256, prompt), lambda: outline(pixels, prompt))
+        return at_size(small, pixels.shape[1], pixels.shape[0])
 
 
-def _covered(params: TransplantParams, target: Source) -> float:
-    """Return the least diameter of a lesion on a target, over its shorter side."""
-    if params.targets == "lesion_free":
-        return 0.0
-    return COVER * float(target.facts["diameter"])
+def _settings(
+    params: TransplantParams, donor: Source, target: Source, scale: float
+) -> dict[str, Any]:
+    """Return what the plan has decided and found out of a pair, as JSON."""
+    on_patch = params.targets == "lesion_free"
+    return {
+        "scale": round(scale, 4),
+        "patch": target.facts["free"] if on_patch else None,
+        "donor_box": _listed(params.boxes.get(donor.image_id)),
+        "target_box": None if on_patch else _listed(params.boxes.get(target.image_id)),
+        "donor_mask": donor.facts["origin"],
+        "donor_quality": donor.facts["quality"],
+    }
 
 
-def _room(params: TransplantParams, target: Source) -> float:
-    """Return the largest diameter of a lesion on a target, over its shorter side."""
-    if params.targets == "class_mates":
-        return 0.8
-    return 0.7 * _patch_side(target) / min(target.width, target.height)
-
-
-def _lesion(source: Source, box: Sequence[int] | None, automatic: bool, load: LoadPixels) -> Lesion:
-    from core.synthesis.donors import find_lesion
-
-    mask = None if source.mask is None else load(source.mask)
-    prompt = None if box is None else (box[0], box[1], box[2], box[3])
+@contextmanager
+def _naming(source: Source) -> Iterator[None]:
+    """Say of which image an error is."""
     try:
-        return find_lesion(load(source), mask, prompt, automatic=automatic)
+        yield
     except InvalidInput as error:
         raise InvalidInput(f"Image {source.image_id}: {error.detail}", code=error.code) from None
-
-
-def _healthy(source: Source) -> dict[str, Any]:
-    whole = [0, 0, source.width, source.height]
-    return {
-        "origin": "none", "quality": 1.0, "donor": "empty_mask", "target": "empty_mask",
-        "diameter": 0.0, "free": whole,
-    }  # fmt: skip
 
 
 def _donors(label: str, sources: Sequence[Source]) -> list[Source]:
@@ -347,7 +299,7 @@ def _targets(
         left_out = Counter(s.facts["target"] for s in mates)
     else:
         ordered = [s for group in by_class(sources).values() for s in group]
-        found = [s for s in ordered if _patch_side(s) >= params.smallest_patch]
+        found = [s for s in ordered if patch_side(s) >= params.smallest_patch]
         left_out = Counter()
     if not found:
         why = f": {_told(left_out)}" if left_out else f" of {params.smallest_patch} pixels"
@@ -355,11 +307,6 @@ def _targets(
             f"No image has skin that a lesion of class {label!r} can be laid on{why}", "no_targets"
         )
     return found
-
-
-def _patch_side(source: Source) -> int:
-    free: list[int] | None = source.facts["free"]
-    return 0 if free is None else min(free[2] - free[0], free[3] - free[1])
 
 
 def _told(left_out: Counter[str]) -> str:
