@@ -23,6 +23,8 @@ _FITTED = 4096
 """Most pixels that a fit is made of."""
 _PATCH = 32
 """Side of the patch of skin that texture is taken from."""
+_PATCHES = 12
+"""Patches that the calmest is chosen from."""
 
 
 def to_log(pixels: Pixels) -> Floats:
@@ -153,12 +155,7 @@ def _basis(x: NDArray[np.float64], y: NDArray[np.float64], terms: int) -> NDArra
 
 def texture(log: Floats, even: Floats, where: Inside, rng: np.random.Generator) -> Floats:
     """Return noise of the shape of ``log`` with the spectrum of the skin's own texture."""
-    residual = (log - even) * where[..., None]
-    free = cv2.distanceTransform(np.pad(where, 1).astype(np.uint8), cv2.DIST_C, 3)[1:-1, 1:-1]
-    y, x = np.unravel_index(int(free.argmax()), free.shape)
-    half = int(min(_PATCH // 2, max(2.0, free[y, x] - 1)))
-    patch = residual[max(0, y - half) : y + half, max(0, x - half) : x + half]
-    patch = patch - patch.mean(axis=(0, 1))
+    patch = _calm_patch((log - even) * where[..., None], where)
     window = np.outer(np.hanning(patch.shape[0] + 2)[1:-1], np.hanning(patch.shape[1] + 2)[1:-1])
     patch = patch * np.sqrt(window)[..., None] / np.sqrt(max(float(window.sum()), 1.0))
     white = rng.standard_normal(log.shape[:2]).astype(np.float32)
@@ -169,6 +166,23 @@ def texture(log: Floats, even: Floats, where: Inside, rng: np.random.Generator) 
         for c in range(3)
     ]
     return np.asarray(np.stack(layers, axis=-1), np.float32)
+
+
+def _calm_patch(residual: Floats, where: Inside) -> Floats:
+    """Return a patch of the residual, mean 0: of some that are all skin the least uneven one.
+
+    Vessels, glare and rulers make a patch uneven; noise with their spectrum is a pattern.
+    """
+    free = cv2.distanceTransform(np.pad(where, 1).astype(np.uint8), cv2.DIST_C, 3)[1:-1, 1:-1]
+    half = int(min(_PATCH // 2, max(2.0, float(free.max()) - 1)))
+    rows, columns = np.nonzero(free > min(half, float(free.max()) - 0.5))
+    step = max(1, rows.size // _PATCHES)
+    patches = [
+        residual[max(0, y - half) : y + half, max(0, x - half) : x + half]
+        for y, x in zip(rows[::step].tolist(), columns[::step].tolist(), strict=True)
+    ]
+    calm = min(patches, key=lambda patch: float(patch.var(axis=(0, 1)).sum()))
+    return np.asarray(calm - calm.mean(axis=(0, 1)), np.float32)
 
 
 def healed(log: Floats, lesion: Inside, rng: np.random.Generator) -> Floats:
