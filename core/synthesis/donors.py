@@ -229,7 +229,7 @@ def facts(pixels: Pixels, lesion: Lesion) -> dict[str, Any]:
     """Return what a plan must know of an image, as JSON; sizes are shares of the shorter side."""
     short = min(pixels.shape[:2])
     square = free_square(pixels, lesion)
-    around = ring(lesion.mask, near=0.0) if lesion.reason is None else lesion.mask
+    around = skin_around(pixels, lesion.mask) if lesion.reason is None else lesion.mask
     return {
         "origin": lesion.origin,
         "quality": round(lesion.quality, 4),

@@ -18,8 +18,8 @@ _WIDTH = 9
 _DARKER = 12
 """Least that a hair is darker than what is beside it, grey levels."""
 _LENGTH = 16.0
-_SLENDER = 4.5
-"""Most area of a hair over its length, pixels of the copy."""
+_SLENDER = 2.0
+"""Most mean distance of a hair's pixels from its edge, pixels of the copy; hairs may cross."""
 
 
 def hair_share(pixels: Pixels, where: Inside) -> float:
@@ -38,10 +38,12 @@ def hairs(pixels: Pixels) -> Inside:
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     grey = cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), (0, 0), 0.7)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_WIDTH, _WIDTH))
-    lines = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, disc) > _DARKER
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(lines.astype(np.uint8))
+    lines = (cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, disc) > _DARKER).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(lines)
+    deep = cv2.distanceTransform(np.pad(lines, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    depth = np.bincount(labels.ravel(), deep.ravel()) / stats[:, cv2.CC_STAT_AREA]
     length = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
-    long = (length >= _LENGTH) & (stats[:, cv2.CC_STAT_AREA] <= _SLENDER * length)
+    long = (length >= _LENGTH) & (depth <= _SLENDER)
     long[0] = False
     found = cv2.resize(
         long[labels].astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST

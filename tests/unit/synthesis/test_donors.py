@@ -16,10 +16,14 @@ from core.synthesis.donors import (
     donor_reason,
     find_lesion,
     free_square,
+    healthy_facts,
+    lit,
+    skin_around,
     target_reason,
 )
 from core.synthesis.mask_quality import dice, quality, traits
 from core.synthesis.segmentation import segment
+from core.synthesis.skin_field import describe_skin
 from tests.unit.synthesis.lesions import SIDE, drawn, skin
 
 
@@ -125,6 +129,36 @@ def test_a_lesion_on_paper_or_black_cloth_is_not_on_skin() -> None:
         pixels, mask = spot()
         pixels = np.where((mask > 0)[..., None], pixels, np.uint8(level))
         assert donor_reason(pixels, lesion(mask)) == "not_skin"
+
+
+def shaded(pixels: Any, level: float) -> Any:
+    """Return the image with corners as dark as a dermatoscope's, from ``level`` of the side on."""
+    side = len(pixels)
+    y, x = np.mgrid[0:side, 0:side] / side - 0.5
+    fall = np.clip(1 - 6 * (np.hypot(x, y) - level), 0.15, 1)
+    return (pixels * fall[..., None]).astype(np.uint8)
+
+
+def test_the_shade_of_the_corners_is_no_skin_and_no_reason_to_refuse() -> None:
+    pixels, mask = spot(240, (120, 120), 75)
+    dark = shaded(pixels, 0.45)
+    around = skin_around(dark, mask > 0)
+    assert 0.03 < 1 - lit(dark, mask > 0).mean() < 0.3
+    assert describe_skin(dark, around).spread < 0.5 * describe_skin(dark, mask == 0).spread
+    assert donor_reason(dark, lesion(mask)) is None
+
+
+def test_a_lesion_that_reaches_a_corner_is_not_its_shade() -> None:
+    pixels, mask = spot(200, (20, 20), 60)
+    assert lit(pixels, mask > 0).all()
+
+
+def test_a_healthy_image_is_all_skin_or_what_is_lit_of_it() -> None:
+    whole = healthy_facts(skin(200))
+    assert whole["free"] == [0, 0, 200, 200]
+    assert whole["donor"] == "empty_mask"
+    left, top, right, bottom = healthy_facts(shaded(skin(200), 0.45))["free"]
+    assert 100 < right - left == bottom - top < 190
 
 
 def test_an_empty_mask_is_left_out() -> None:

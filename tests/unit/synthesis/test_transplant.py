@@ -12,7 +12,10 @@ from pydantic import ValidationError
 from core.errors import InvalidInput
 from core.ingest.images import decode
 from core.synthesis.contract import GENERATORS, Made, Order, Source, Surveying
+from core.synthesis.donors import find_lesion
+from core.synthesis.mask_quality import dice
 from core.synthesis.production import finish, replay, require_images
+from core.synthesis.segmentation import at_size, outline
 from tests.unit.synthesis.lesions import SIDE, drawn, load, skin, source
 
 SPEC = GENERATORS.get("transplant")
@@ -97,6 +100,25 @@ def test_the_lesion_is_where_its_mask_says(blend: str) -> None:
     assert np.median(gaps) > 10
 
 
+STILL: dict[str, Any] = {
+    "melanin": (0, 0), "blood": (0, 0), "exposure": (0, 0), "balance": 0, "slope": 0,
+}  # fmt: skip
+"""Nothing but the lesion changes the skin."""
+
+
+@pytest.mark.parametrize(("blend", "least"), [("density", 0.8), ("paste", 0.8), ("poisson", 0.7)])
+def test_the_mask_is_where_the_skin_has_changed(blend: str, least: float) -> None:
+    chosen = params(targets="lesion_free", healthy_classes=["skin"], blend=blend, **STILL)
+    found = surveyed([*sources(), HEALTHY], chosen, load_or_skin)
+    agreed = []
+    for order in SPEC.instance.plan(chosen, found, {"mel": 8}, 0):
+        made = make(order, chosen, load_or_skin)
+        change = made.pixels.astype(int) - skin().astype(int)
+        apart = np.abs(change - np.median(change, axis=(0, 1))).max(axis=2)
+        agreed.append(dice(apart > 12, made.annotations["mask"] > 0))
+    assert np.median(agreed) > least
+
+
 def test_the_size_is_the_planned_one() -> None:
     for order in orders(6):
         area = (make(order).annotations["mask"] > 0).sum()
@@ -112,6 +134,31 @@ def test_darker_skin_shows_the_same_lesion_darker() -> None:
     assert np.array_equal(first.annotations["mask"], second.annotations["mask"])
     for where in (inside, ~inside):
         assert second.pixels[where].mean() < 0.85 * first.pixels[where].mean()
+
+
+def test_a_donor_is_segmented_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = params()
+    found = surveyed(sources(masked=False), chosen)
+    asked: list[bytes] = []
+
+    def counted(pixels: Any, box: Any = None) -> Any:
+        asked.append(pixels.tobytes())
+        return outline(pixels, box)
+
+    monkeypatch.setattr("core.synthesis.segmentation.outline", counted)
+    fresh = type(SPEC.instance)()
+    orders = SPEC.instance.plan(chosen, found, {"mel": 12}, 0)
+    for order in orders:
+        fresh.make(chosen, order, load)
+    used = {source.sha256 for order in orders for source in order.parents}
+    assert len(asked) == len(set(asked)) == len(used) < 24
+
+
+def test_the_lesion_made_is_the_one_surveyed() -> None:
+    for number in range(6):
+        pixels, _ = drawn(number)
+        found = find_lesion(pixels, None, None, automatic=True)
+        assert np.array_equal(at_size(outline(pixels), SIDE, SIDE), found.mask)
 
 
 def test_replay_gives_the_same_bytes_and_mask() -> None:
@@ -143,19 +190,21 @@ def test_boxes_of_unknown_images_are_an_error_with_a_pointer() -> None:
     assert caught.value.errors[0].pointer == "/generator_params/boxes/img_gone"
 
 
+HEALTHY = source(0, "skin", masked=False, sha256="skin:0:image")
+
+
+def load_or_skin(wanted: Source) -> Any:
+    return skin() if wanted.label == "skin" else load(wanted)
+
+
 def test_lesion_free_skin_of_a_healthy_class() -> None:
     chosen = params(targets="lesion_free", healthy_classes=["skin"])
-    healthy = source(0, "skin", masked=False, sha256="skin:0:image")
-
-    def read(wanted: Source) -> Any:
-        return skin() if wanted.label == "skin" else load(wanted)
-
     assert chosen.named_classes() == {"/healthy_classes/0": "skin"}
-    found = surveyed([*sources(), healthy], chosen, read)
+    found = surveyed([*sources(), HEALTHY], chosen, load_or_skin)
     for order in SPEC.instance.plan(chosen, found, {"mel": 4}, 0):
         assert order.parents[1].label == "skin"
         assert order.label == "mel"
-        made = make(order, chosen, read)
+        made = make(order, chosen, load_or_skin)
         assert made.pixels.shape == (SIDE, SIDE, 3)
         mask = made.annotations["mask"]
         assert mask.any()
