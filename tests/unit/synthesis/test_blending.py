@@ -38,6 +38,14 @@ def test_density_on_the_skin_it_came_from_gives_the_lesion_back(seed: int) -> No
     assert np.array_equal(joined[~DISC], healthy[~DISC])
 
 
+def test_density_is_laid_as_thick_as_the_matte() -> None:
+    skin, density = field(1), np.full((48, 48, 3), 0.8, np.float32)
+    joined = lay(skin, density, (DISC * np.linspace(0, 1, 48)).astype(np.float32))
+    assert np.array_equal(joined[~DISC], skin[~DISC])
+    darker = (skin - joined)[24, 12:36, 0]
+    assert (np.diff(darker) > 0).all()
+
+
 def test_glare_is_compressed() -> None:
     density = optical_density(np.full((1, 1, 3), 3.0, np.float32), np.zeros((1, 1, 3), np.float32))
     assert -0.35 <= density.min() < -0.34

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -79,9 +80,10 @@ def test_the_plan_does_not_depend_on_ids_or_on_the_order_of_sources() -> None:
     ]
     shown = [[(tuple(p.sha256 for p in o.parents), o.seed, o.settings) for o in p] for p in plans]
     assert shown[0] == shown[1] == shown[2]
-    assert shown[0] != [
-        (tuple(p.sha256 for p in o.parents), o.seed, o.settings)
-        for o in SPEC.instance.plan(chosen, found, {"mel": 8}, 2)
+    other = SPEC.instance.plan(chosen, found, {"mel": 8}, 2)
+    assert {seed for _, seed, _ in shown[0]}.isdisjoint(o.seed for o in other)
+    assert [parents for parents, _, _ in shown[0]] != [
+        tuple(p.sha256 for p in o.parents) for o in other
     ]
 
 
@@ -98,6 +100,15 @@ def test_the_lesion_is_where_its_mask_says(blend: str) -> None:
         grey = made.pixels.mean(axis=2)
         gaps.append(grey[mask == 0].mean() - grey[mask > 0].mean())
     assert np.median(gaps) > 10
+
+
+def test_images_that_cannot_take_a_lesion_are_no_targets() -> None:
+    found = surveyed(sources(), params())
+    refused = [replace(s, facts=dict(s.facts, target="not_skin")) for s in found[:6]]
+    plan = SPEC.instance.plan(params(), [*refused, *found[6:]], {"mel": 30}, 0)
+    names = {s.image_id for s in refused}
+    assert names.isdisjoint(order.parents[1].image_id for order in plan)
+    assert not names.isdisjoint(order.parents[0].image_id for order in plan)
 
 
 STILL: dict[str, Any] = {
@@ -124,6 +135,35 @@ def test_the_size_is_the_planned_one() -> None:
         area = (make(order).annotations["mask"] > 0).sum()
         donor_area = (load(order.parents[0].mask) > 0).sum()  # type: ignore[arg-type]
         assert np.sqrt(area / donor_area) == pytest.approx(order.settings["scale"], rel=0.12)
+
+
+def test_the_size_follows_the_scale() -> None:
+    areas = []
+    for scale in (0.4, 0.8):
+        chosen = params(
+            targets="lesion_free", healthy_classes=["skin"], scale=(scale, scale), bend=0
+        )
+        found = surveyed([*sources(), HEALTHY], chosen, load_or_skin)
+        order = SPEC.instance.plan(chosen, found, {"mel": 1}, 0)[0]
+        areas.append((make(order, chosen, load_or_skin).annotations["mask"] > 0).sum())
+    assert areas[1] / areas[0] == pytest.approx(4, rel=0.1)
+
+
+def test_the_lesion_that_was_there_is_gone() -> None:
+    """Where the target's own lesion shows beyond the new one, it is as bright as skin."""
+    chosen = params(softness=0.02, **STILL)
+    left = []
+    for order in orders(24, chosen):
+        made, target = make(order, chosen), order.parents[1]
+        old = load(target.mask) > 0  # type: ignore[arg-type]
+        new = cv2.dilate(made.annotations["mask"], np.ones((9, 9), np.uint8)) > 0
+        if (old & ~new).sum() < 20:
+            continue
+        grey = load(target).mean(axis=2)
+        was = grey[~old].mean() - grey[old].mean()
+        left.append((grey[~old].mean() - made.pixels.mean(axis=2)[old & ~new].mean()) / was)
+    assert len(left) >= 3
+    assert np.median(left) < 0.35
 
 
 def test_darker_skin_shows_the_same_lesion_darker() -> None:
@@ -169,6 +209,12 @@ def test_replay_gives_the_same_bytes_and_mask() -> None:
         assert again.data == first.data
         assert again.annotations == first.annotations
         assert decode(first.annotations["mask"]).shape == first.pixels.shape[:2]
+
+
+def test_a_replay_takes_what_was_drawn_from_provenance() -> None:
+    first = finish(SPEC, params(), orders(1)[0], load)
+    darker = first.provenance | {"drawn": first.provenance["drawn"] | {"exposure": -0.9}}
+    assert replay(darker, load).pixels.mean() < 0.8 * first.pixels.mean()
 
 
 def test_boxes_stand_in_the_settings_and_replay() -> None:
