@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,11 @@ def surveyed(
 
     most = PREVIEWED if preview else MOST
     return [s for label in sorted(found) for s in sorted(found[label], key=turn)[:most]]
+
+
+def survey_size(classes: Iterable[int], *, preview: bool) -> int:
+    """Return how many sources of classes of these sizes are looked at."""
+    return sum(min(size, PREVIEWED if preview else MOST) for size in classes)
 
 
 def survey(

@@ -12,7 +12,16 @@ from pydantic import ConfigDict, Field
 from core.errors import JobFailed
 from core.jobs.context import Children, ChildResult, ChildSpec, Inputs, JobContext
 from core.jobs.spec import Cost, Params, Queue, Result, Seed, VersionId, invalid, job_kind
-from core.jobs.survey import NAME, Facts, as_json, read, survey, surveyed, with_facts
+from core.jobs.survey import (
+    NAME,
+    Facts,
+    as_json,
+    read,
+    survey,
+    survey_size,
+    surveyed,
+    with_facts,
+)
 from core.synthesis.planning import (
     Balance,
     Count,
@@ -32,7 +41,6 @@ MOST_SHARDS = 256
 INLINE_IMAGES = 64
 """Up to so many images are made without children."""
 
-_SECONDS_PER_IMAGE = 0.006
 _SHEET_CLASSES = 8
 _SHEET_PAIRS = 8
 
@@ -114,11 +122,25 @@ def check(params: SynthesizeParams, inputs: Inputs) -> None:
 
 
 def estimate(params: SynthesizeParams, inputs: Inputs) -> Cost:
-    """Estimate from measured time per image of the augment generator, JPEG of 224 pixels."""
-    total = sum(wanted(params, _submitted_classes(params, inputs)).values())
+    """Estimate from the generator's measured time per image, and per source that it looks at."""
+    from core.synthesis.contract import GENERATORS
+    from core.synthesis.parameters import generator_params
+
+    spec = GENERATORS.get(params.generator, pointer="/generator")
+    classes = _submitted_classes(params, inputs)
+    counts = wanted(params, classes)
+    total = sum(counts.values())
     images = min(total, params.limit) if params.limit else total
-    shards = 0 if images <= INLINE_IMAGES else len(shard_bounds(images))
-    return Cost(seconds=1.0 + images * _SECONDS_PER_IMAGE, images=images, children=shards)
+    looked_at = 0
+    if spec.survey_seconds:
+        further = generator_params(spec, params.generator_params, classes).further_classes()
+        sizes = [classes.get(label, 0) for label in counts.keys() | further]
+        looked_at = survey_size(sizes, preview=params.limit is not None)
+    children = 0
+    if images > INLINE_IMAGES:
+        children = len(shard_bounds(images)) + (len(shard_bounds(looked_at)) if looked_at else 0)
+    seconds = 1.0 + images * spec.seconds + looked_at * spec.survey_seconds
+    return Cost(seconds=seconds, images=images, children=children)
 
 
 def queue_for(params: SynthesizeParams) -> Queue:

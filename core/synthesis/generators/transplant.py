@@ -137,7 +137,13 @@ class TransplantParams(GeneratorParams):
 
 
 @generator(
-    "transplant", version="1", params=TransplantParams, novelty="derivative", modalities=("rgb",)
+    "transplant",
+    version="1",
+    params=TransplantParams,
+    novelty="derivative",
+    modalities=("rgb",),
+    seconds=0.05,
+    survey_seconds=0.08,
 )
 class Transplant:
     """Lays real lesions on other real skin, in optical density, by Poisson's equation or as is."""

@@ -12,9 +12,11 @@ import pytest
 from core.errors import InvalidInput
 from core.ingest.images import decode, encode_png, pixel_sha256
 from core.jobs import survey
+from core.jobs.context import Inputs
 from core.jobs.kinds import synthesize as kind
+from core.jobs.spec import Cost
 from core.manifest import ImageRecord, manifest_blobs, read_manifest
-from core.synthesis.contract import Source
+from core.synthesis.contract import GENERATORS, Source
 from core.synthesis.procedural import Drawing, draw
 from core.synthesis.production import encode, replay
 from tests.unit.jobs.inline import InlineOutcome, InlineRunner
@@ -118,6 +120,25 @@ def test_a_preview_looks_at_few_images_those_with_masks_first(
     assert len(rows) == 9
     assert f"img_{0:026d}" not in {row["image_id"] for row in rows}
     assert outcome.result["generated"] == 2
+
+
+def test_the_estimate_counts_the_sources_that_are_looked_at(runner: InlineRunner) -> None:
+    version = runner.version(dataset(runner))
+    inputs = Inputs(versions={version: runner.versions[version]})
+
+    def cost(**changes: Any) -> Cost:
+        asked = {"dataset_version_id": version, "generator": "transplant", "counts": {"mel": 300}}
+        return kind.estimate(kind.SynthesizeParams.model_validate(asked | changes), inputs)
+
+    spec = GENERATORS.get("transplant")
+    whole = cost()
+    assert whole.children == 3 + 1
+    assert whole.seconds == pytest.approx(1 + 300 * spec.seconds + 10 * spec.survey_seconds)
+    assert cost(generator="augment").children == 3
+    assert cost(limit=4).children == 0
+    run(runner, version, counts={"mel": 300})
+    children = ("synthesize_survey", "synthesize_shard")
+    assert sum(map(runner.kinds_run.count, children)) == whole.children
 
 
 def test_a_box_of_an_unknown_image_fails_before_anything_is_looked_at(
