@@ -5,6 +5,7 @@
 #   make test / make check                  tests; linters, types, contracts, drift
 #   make chaos [SEED= SIZE=small|full]      the fault campaign, and build/chaos.json
 #   make soak [SEED= MINUTES=30]            mixed load and faults, and build/soak.json
+#   make sheet DATASET= [GENERATOR=]        what a generator makes, seeds 0-47, beside real images
 #   make science                            the judgement on data whose truth is known, in full
 
 SHELL := /bin/bash
@@ -20,7 +21,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := api core worker migrations
 
-.PHONY: help venv demo test science up stop backup restore check format bench metrics-table chaos soak corpus images third-party clean
+.PHONY: help venv demo test science sheet up stop backup restore check format bench metrics-table chaos soak corpus images third-party clean
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
@@ -45,6 +46,11 @@ test: $(STAMP)
 # What the judgement says on simulated data whose truth is known, in full.
 science: $(STAMP)
 	@$(BIN)/python -m pytest tests/unit/learning/test_science.py tests/unit/learning/test_truth.py
+
+# DATASET: a folder in any layout; GENERATOR: transplant; writes build/sheet-GENERATOR.png.
+sheet: $(STAMP)
+	@test -n "$(DATASET)" || { echo "say of what: make sheet DATASET=folder" >&2; exit 2; }
+	@$(BIN)/python -m tests.bench.sheet --dataset "$(DATASET)" $(if $(GENERATOR),--generator "$(GENERATOR)")
 
 up: $(STAMP)
 	@$(BIN)/dermsynth up

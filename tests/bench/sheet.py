@@ -152,7 +152,12 @@ def main() -> int:
     labels = given.classes or sorted({s.label for s in studio.sources})
     turns = [(labels[seed % len(labels)], seed) for seed in range(SEEDS)]
     made = [studio.make(*turn) for turn in turns]
-    page = sheet(made, [studio.real(*turn) for turn in turns], given.side, f"{spec.name}, seeds 0-")
+    page = sheet(
+        made,
+        [studio.real(*turn) for turn in turns],
+        given.side,
+        f"{spec.name}, seeds 0-{SEEDS - 1}",
+    )
     out = given.out or Path(f"build/sheet-{spec.name}.png")
     out.parent.mkdir(parents=True, exist_ok=True)
     page.save(out)

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from core.errors import JobFailed
 from core.jobs.context import Children, ChildResult, ChildSpec, Inputs, JobContext
+from core.jobs.made_sheet import contact_sheet_of, per_class
 from core.jobs.spec import Cost, Params, Queue, Result, Seed, VersionId, invalid, job_kind
 from core.jobs.survey import (
     NAME,
@@ -40,9 +41,6 @@ MOST_SHARDS = 256
 """Each plans all images anew, about 10 µs an image: more shards would do little else."""
 INLINE_IMAGES = 64
 """Up to so many images are made without children."""
-
-_SHEET_CLASSES = 8
-_SHEET_PAIRS = 8
 
 
 class SynthesizeParams(Params):
@@ -344,7 +342,7 @@ def _publish(
     )
     manifest = ctx.blob(draft.manifest_blob).read_bytes()
     ctx.artifact("manifest.parquet", manifest, "application/vnd.apache.parquet")
-    sheet = _contact_sheet(ctx, made, title=draft.name)
+    sheet = contact_sheet_of(ctx, made, title=draft.name)
     ctx.artifact("contact_sheet.png", sheet, "image/png")
     if campaign.facts:
         ctx.artifact(NAME, as_json(campaign.facts, campaign.surveyed), "application/json")
@@ -352,7 +350,7 @@ def _publish(
         dataset_id=draft.dataset_id,
         dataset_version_id=draft.id,
         generated=len(made),
-        per_class=_per_class(made),
+        per_class=per_class(made),
         manifest_sha256=draft.manifest_sha256,
         quarantined=sum(record.quarantined for record in made),
     )
@@ -384,33 +382,3 @@ def _description(params: SynthesizeParams, campaign: Campaign) -> dict[str, Any]
         "resolution": params.resolution,
         "limit": params.limit,
     }
-
-
-def _per_class(made: Sequence[ImageRecord]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for record in made:
-        counts[record.label] = counts.get(record.label, 0) + 1
-    return dict(sorted(counts.items()))
-
-
-def _contact_sheet(ctx: JobContext, made: Sequence[ImageRecord], title: str) -> bytes:
-    """Show the first images of the classes of which most were made, each beside its source."""
-    from core.ingest.images import decode
-    from core.plots.contact_sheet import Pair, Row, contact_sheet
-    from core.synthesis.production import describe
-
-    counts = _per_class(made)
-    largest = sorted(counts, key=lambda label: (-counts[label], label))[:_SHEET_CLASSES]
-    rows = []
-    for label in sorted(largest):
-        shown = [record for record in made if record.label == label][:_SHEET_PAIRS]
-        pairs = tuple(
-            Pair(
-                source=decode(ctx.blob(r.parent_sha256[0])) if len(r.parents) == 1 else None,
-                synthetic=decode(ctx.blob(r.sha256)),
-                caption=describe(r.provenance),
-            )
-            for r in shown
-        )
-        rows.append(Row(label, pairs, note=f"{len(shown)} of {counts[label]}"))
-    return contact_sheet(rows, title=title, subtitle="In each pair: source left, synthetic right")
