@@ -104,6 +104,12 @@ def _design(prefix: str = "") -> tuple[Option, ...]:
         Option("--arms", f"{prefix}arms", "training regimes, by commas", _names),
         Option("--folds", f"{prefix}folds", "folds of the cross-validation", int),
         Option("--repeats", f"{prefix}repeats", "seeds of the cross-validation", int),
+        Option(
+            "--tuning",
+            f"{prefix}tuning",
+            "grid (hyperparameters chosen per arm and fold) or none",
+            choices=("none", "grid"),
+        ),
         *_learning(prefix),
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.jobs.context import ChildResult, JobContext
 from core.jobs.experiment_plan import gate_report, synthetic_of
-from core.jobs.kinds.experiment import classifiers, external, synthesized
+from core.jobs.kinds.experiment import classifiers, external, synthesized, tuning_budget
 from core.jobs.kinds.experiment_shard import load_features
 from core.jobs.privacy_gate import REPORT, SHEET, report_of
 from core.learning.analysis import analyse
@@ -33,6 +33,7 @@ from core.learning.predictions import merge_parts, read_predictions
 from core.learning.protocol import LegacyTable, file_order, legacy_protocol
 from core.learning.splits import sparse_classes
 from core.learning.subgroups import subgroup_member, tested_metadata
+from core.learning.tuning_tables import tuning_document, tuning_statement, tuning_table
 from core.learning.verdict import verdict_document
 from core.manifest import ImageRecord, canonical_json, read_manifest
 from core.plots.report import experiment_report
@@ -88,10 +89,12 @@ def merge(
         subgroups=subgroup_member(predictions, tested_metadata(members, table), question),
         cannot_exclude=cannot_exclude(members),
     )
+    tuned = [row for shard in shards for row in shard.result["tuning"]]
     figures = verdict_figures(found, question, verdict, predictions) | _sheet(ctx)
     tables = {
         "Scores by class": class_tables(found, question),
         "Training images over all folds": training_table(c.result for c in shards),
+        "Hyperparameters chosen over all folds": tuning_table(tuned),
         "Settings": verdict["settings"],
     }
     dataset = ctx.inputs.versions[params.dataset_version_id].model_dump(mode="json")
@@ -103,6 +106,8 @@ def merge(
     )
     kept = ctx.artifact("predictions.parquet", merged, "application/vnd.apache.parquet")
     ctx.artifact("folds.parquet", folds, "application/vnd.apache.parquet")
+    document = tuning_document(tuned, classifiers(params), tuning_budget(params))
+    ctx.artifact("tuning.json", canonical_json(document).encode(), "application/json")
     ctx.artifact("verdict.json", canonical_json(verdict).encode(), "application/json")
     for name, data in figures.items():
         ctx.artifact(name, data, "image/png")
@@ -139,6 +144,8 @@ def _settings(
         seeds=list(table.seeds),
         bootstrap=params.bootstrap,
         classifiers=classifiers(params),
+        hyperparameters=tuning_statement(tuning_budget(params)),
+        tuning=tuning_budget(params),
         backbone=params.backbone,
         backbone_sha256=extracted.result["backbone_sha256"],
         dataset_version_id=params.dataset_version_id,

@@ -82,7 +82,7 @@ def _views(
     """Return (row, view) of every flip and turn of every fold, each once, sorted."""
     from core.learning.arms import parse_arms
     from core.learning.cohort import usable_synthetic_records
-    from core.learning.fitting import FoldTask, turned_views
+    from core.learning.fold_run import FoldTask, turned_views
 
     arms = parse_arms(params.arms, params.ratios)
     found: set[tuple[int, int]] = set()

@@ -156,6 +156,19 @@ def _training(
             _lookup(side.synthetic, side.synthetic_labels)[synthetic],
         ]
     )
+    weights, priors = weigh(arm, labels, classes)
+    return Training(real, dihedral, synthetic, labels, weights, priors, shortfalls or {})
+
+
+def weigh(
+    arm: Arm, labels: NDArray[np.int64], classes: int
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Return an arm's weights of images with these labels, and the shares it divides by, or None.
+
+    Every class weighs the same in sum; the weights are 1 in the mean.
+    """
+    import numpy as np
+
     counts = np.bincount(labels, minlength=classes)
     weights = priors = None
     if arm.weighted:
@@ -163,7 +176,7 @@ def _training(
         weights = len(labels) / (present * counts[labels].astype(np.float64))
     if arm.prior_corrected:
         priors = counts / max(1, len(labels))
-    return Training(real, dihedral, synthetic, labels, weights, priors, shortfalls or {})
+    return weights, priors
 
 
 def _lookup(rows: NDArray[np.intp], labels: NDArray[np.int64]) -> NDArray[np.int64]:

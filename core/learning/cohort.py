@@ -101,6 +101,24 @@ def class_numbers(records: Sequence[ImageRecord], classes: Sequence[str]) -> NDA
     return np.array([number[r.label] for r in records], dtype=np.int64)
 
 
+def training_groups(records: Sequence[ImageRecord]) -> NDArray[np.int64]:
+    """Return a group number for each training image, for what a classifier holds out inside.
+
+    A real image has the component that it is tied to. A synthetic one goes with its first group
+    alone: all of them would chain most images into one group. One without groups stands alone.
+    """
+    import numpy as np
+
+    real = [r for r in records if r.source == "real"]
+    named = zip(real, components([r.group_ids for r in real]), strict=True)
+    component = {group: name for record, name in named for group in record.group_ids}
+    names = [
+        component.get(r.group_ids[0], r.group_ids[0]) if r.group_ids else r.image_id
+        for r in records
+    ]
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+
+
 def weak_classes(labels: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
     """Mark the classes that are smaller than the largest one."""
     import numpy as np

@@ -38,7 +38,6 @@ def method_settings(question: Question, **more: Any) -> dict[str, Any]:
         "interval": "percentile bootstrap over test groups, stratified by class, paired over arms "
         "and seeds; conditional on this dataset and its training sets",
         "p": "2 min(tail) + 1/B",
-        "hyperparameters": "the same for all arms, not tuned",
         "libraries": library_versions(),
         **more,
     }

@@ -16,6 +16,7 @@ from core.learning.cohort import (
     with_usable_parents,
 )
 from core.learning.cohort import usable_synthetic_records as made_images
+from core.learning.contract import CLASSIFIERS
 from core.learning.firewall import check_no_leak
 from core.learning.inference import bootstrap, interval
 from core.learning.model_file import INTENDED_USE
@@ -151,6 +152,7 @@ def test_report(plan: Regime, chances: NDArray[np.float32], seed: int) -> dict[s
 
 def model_card(name: str, info: dict[str, Any], report: dict[str, Any]) -> str:
     """Return model_card.md: what the model is, what it saw, how it did and what it is not for."""
+    caution = CLASSIFIERS.get(info["classifier"]).caution
     score = report["scores"]["balanced_accuracy"]
     low, high = score["interval"]
     rows = [
@@ -167,6 +169,7 @@ def model_card(name: str, info: dict[str, Any], report: dict[str, Any]) -> str:
             "calibrated for any decision about a person.",
             "",
             f"- Classifier: {info['classifier']}, parameters {_cell(str(info['params']))}",
+            *([f"- **{caution}**"] if caution else []),
             f"- Backbone: {info['backbone']} (sha256 {info['backbone_sha256']})",
             f"- Training versions: {', '.join(info['training_version_ids'])}",
             f"- Training images: {report['n_train']}; synthetic images left out because a parent's "

@@ -40,7 +40,13 @@ def catalog(workers: Sequence[Worker]) -> dict[str, Any]:
             for name, one in BACKBONES
         ],
         "classifiers": [
-            _entry(name, one.summary, one.params, {}, reports("classifier", name, workers))
+            _entry(
+                name,
+                one.summary,
+                one.params,
+                {"weights": one.weighting, "caution": one.caution, "grid": list(one.grid)},
+                reports("classifier", name, workers),
+            )
             for name, one in CLASSIFIERS
         ],
     }

@@ -78,11 +78,22 @@ class ExperimentParams(Params):
     backbone: str = "efficientnet_lite0"
     classifier: str = Field("logistic_regression", description="Carries the verdict.")
     other_classifiers: list[str] = Field(
-        default_factory=list, max_length=10, description="Exploratory, with default parameters."
+        default_factory=list, max_length=10, description="Exploratory, tuned alike."
     )
     classifier_params: dict[str, Any] = Field(
-        default_factory=dict, description="Of the primary classifier; the same for all arms."
+        default_factory=dict,
+        description="Of the primary classifier; what tuning does not choose is the same in all "
+        "arms.",
     )
+    tuning: Literal["none", "grid"] = Field(
+        "grid",
+        description="grid: each arm and classifier chooses from its catalog grid, by balanced "
+        "accuracy on inner grouped folds of the training side, with one budget for all.",
+    )
+    tuning_candidates: int = Field(
+        4, ge=2, le=8, description="First so many candidates of each grid."
+    )
+    inner_folds: int = Field(3, ge=2, le=10, description="Inner folds of tuning.")
     design: Literal["cv", "holdout"] = "cv"
     folds: int = Field(5, ge=2, le=20, description="Of the design cv.")
     repeats: int = Field(3, ge=1, le=20, description="Seeds; each has folds of its own.")
@@ -193,11 +204,25 @@ def classifiers(params: ExperimentParams) -> dict[str, dict[str, Any]]:
         own = entry.params.model_validate(params.classifier_params)
     except ValidationError as error:
         raise invalid_fields(error, "/classifier_params") from error
+    fixed = sorted(set(params.classifier_params) & set(entry.tuned))
+    if params.tuning == "grid" and fixed:
+        raise invalid(
+            f"/classifier_params/{fixed[0]}",
+            f"Tuning chooses {fixed[0]} of {params.classifier}: leave it out, or set tuning to "
+            "none",
+        )
     chosen = {params.classifier: own.model_dump(mode="json")}
     for index, name in enumerate(params.other_classifiers):
         other = CLASSIFIERS.get(name, f"/other_classifiers/{index}")
         chosen.setdefault(name, other.params().model_dump(mode="json"))
     return chosen
+
+
+def tuning_budget(params: ExperimentParams) -> dict[str, int] | None:
+    """Return candidates and inner folds, None without tuning."""
+    if params.tuning == "none":
+        return None
+    return {"candidates": params.tuning_candidates, "folds": params.inner_folds}
 
 
 def _check_synthesis(params: ExperimentParams, inputs: Inputs) -> None:
@@ -226,16 +251,25 @@ def _check_synthesis(params: ExperimentParams, inputs: Inputs) -> None:
 
 
 def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
-    """Estimate from images (30 a second through the backbone) and fits (0.4 ms an image)."""
+    """Estimate from images (30 a second through the backbone) and the classifiers' fits."""
     images = sum(v.image_count for v in inputs.versions.values())
     if params.synthesis:
         images += params.repeats * inputs.versions[params.dataset_version_id].image_count
     if "augment" in params.arms:  # as many flips and turns as synthetic images, at most
         images += sum(v.image_count for v in inputs.versions.values() if v.kind == "synthetic")
     sides = params.repeats * (params.folds if params.design == "cv" else 1)
-    fits = sides * len(_arms(params)) * (1 + len(params.other_classifiers))
-    seconds = images / 30 + fits * images * 4e-4 + sides * 3 + 20
+    fits = sides * len(_arms(params)) * images
+    seconds = images / 30 + fits * _seconds_per_image(params) + sides * 3 + 20
     return Cost(seconds=seconds, images=images, children=sides + 3)
+
+
+def _seconds_per_image(params: ExperimentParams) -> float:
+    """Return what an image of a training side costs in one arm of one fold, tuning included."""
+    from core.learning.contract import CLASSIFIERS
+
+    inner = (params.inner_folds - 1) * params.tuning_candidates if params.tuning == "grid" else 0
+    costs = [CLASSIFIERS.get(name).cost for name in classifiers(params)]
+    return sum(final + inner * each for final, each in costs)
 
 
 @job_kind(
@@ -379,6 +413,7 @@ def _folds(
             "arms": [arm.id for arm in _arms(params)],
             "backbone": params.backbone,
             "classifiers": classifiers(params),
+            "tuning": tuning_budget(params),
             "design": params.design,
             "folds": params.folds,
             "seed": seed,

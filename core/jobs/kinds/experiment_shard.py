@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.jobs.context import JobContext
 from core.jobs.spec import Params, Result, Seed, VersionId, job_kind
@@ -13,6 +13,15 @@ from core.jobs.spec import Params, Result, Seed, VersionId, job_kind
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+class TuningBudget(BaseModel):
+    """How many candidates of each grid, on how many inner folds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    candidates: int = Field(ge=2, le=8)
+    folds: int = Field(ge=2, le=10)
 
 
 class ExperimentShardParams(Params):
@@ -31,6 +40,7 @@ class ExperimentShardParams(Params):
                     "arms": ["real", "class_weight"],
                     "backbone": "efficientnet_lite0",
                     "classifiers": {"logistic_regression": {}},
+                    "tuning": {"candidates": 4, "folds": 3},
                     "design": "cv",
                     "folds": 5,
                     "seed": 1,
@@ -46,6 +56,7 @@ class ExperimentShardParams(Params):
     arms: list[str] = Field(min_length=1)
     backbone: str
     classifiers: dict[str, dict[str, Any]] = Field(min_length=1)
+    tuning: TuningBudget | None
     design: Literal["cv", "holdout"]
     folds: int = Field(ge=2)
     seed: Seed
@@ -55,9 +66,13 @@ class ExperimentShardParams(Params):
 
 
 class ExperimentShardResult(Result):
-    """training: images an arm and class; notes: what the report must tell."""
+    """training: images an arm and class; notes: what the report must tell.
+
+    tuning: one row an arm and classifier with seed, fold, the chosen candidate and all scores.
+    """
 
     predictions: int
+    tuning: list[dict[str, Any]]
     training: dict[str, dict[str, int]]
     notes: list[str]
 
@@ -76,9 +91,11 @@ def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> Experime
     from core.jobs.privacy_gate import without_copies
     from core.learning.arms import parse_arms
     from core.learning.cohort import cohort, usable_synthetic_records
-    from core.learning.fitting import ClassifierChoice, FoldTask, run_fold
+    from core.learning.fitting import ClassifierChoice
+    from core.learning.fold_run import FoldTask, run_fold
     from core.learning.folds import check_same, fold_table
     from core.learning.predictions import write_part
+    from core.learning.tuning import Budget
 
     members = cohort(ctx.manifest(params.dataset_version_id))
     table = fold_table(
@@ -102,6 +119,7 @@ def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> Experime
         seed=params.seed,
         fold=params.fold,
         threads=ctx.threads,
+        budget=Budget(**params.tuning.model_dump()) if params.tuning else None,
     )
     outcome = run_fold(
         task,
@@ -111,8 +129,12 @@ def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> Experime
     path = ctx.scratch / "part.parquet"
     rows = write_part(path, members, test, params.seed, params.fold, outcome.blocks)
     ctx.artifact("part.parquet", path, "application/vnd.apache.parquet")
+    place = {"seed": params.seed, "fold": params.fold}
     return ExperimentShardResult(
-        predictions=rows, training=outcome.training, notes=sorted(set(outcome.notes))
+        predictions=rows,
+        tuning=[place | found.as_json() for found in outcome.tuned],
+        training=outcome.training,
+        notes=sorted(set(outcome.notes)),
     )
 
 

@@ -48,6 +48,9 @@ class ExperimentStep(_Step):
     classifier: str | None = Field(None, description="Carries the verdict.")
     other_classifiers: list[str] | None = Field(None, max_length=10)
     classifier_params: dict[str, Any] | None = None
+    tuning: Literal["none", "grid"] | None = None
+    tuning_candidates: int | None = Field(None, ge=2, le=8)
+    inner_folds: int | None = Field(None, ge=2, le=10)
     design: Literal["cv", "holdout"] | None = None
     folds: int | None = Field(None, ge=2, le=20)
     repeats: int | None = Field(None, ge=1, le=20)

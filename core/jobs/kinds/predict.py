@@ -151,6 +151,9 @@ def _probabilities(
 def _by_class(estimator: Any, info: ModelInfo, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
     import numpy as np
 
+    from core.learning.fitting import check_finite
+
+    check_finite(matrix)
     answer = np.zeros((len(matrix), len(info.classes)))
     answer[:, np.asarray(estimator.classes_, dtype=np.intp)] = estimator.predict_proba(matrix)
     return answer

@@ -99,6 +99,7 @@ def train(ctx: JobContext, params: TrainParams) -> TrainResult:
 
     from core.features.extract import FeatureItem, features
     from core.jobs.privacy_gate import gated
+    from core.learning.cohort import training_groups
     from core.learning.fitting import ClassifierChoice, fit
     from core.learning.model_file import (
         INFO_FILE,
@@ -118,7 +119,15 @@ def train(ctx: JobContext, params: TrainParams) -> TrainResult:
     ctx.progress("fitting", 0, 1)
     choice = ClassifierChoice(params.classifier, classifier_params(params))
     cut = len(plan.train)
-    fitted = fit(choice, found.matrix[:cut], plan.train_labels, None, params.seed, ctx.threads)
+    fitted = fit(
+        choice,
+        found.matrix[:cut],
+        plan.train_labels,
+        None,
+        params.seed,
+        ctx.threads,
+        training_groups(plan.train),
+    )
     if not fitted.converged:
         ctx.log("The classifier reached its iteration limit before it converged")
     chances = fitted.probabilities(found.matrix[cut:], len(plan.classes))

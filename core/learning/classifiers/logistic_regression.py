@@ -22,6 +22,9 @@ class LogisticRegressionParams(BaseModel):
 @classifier(
     "logistic_regression",
     params=LogisticRegressionParams,
+    weighting="the loss",
+    cost=(2e-4, 2e-4),
+    grid=[{"C": c} for c in (0.1, 1e-3, 1e-2, 1.0, 1e-4, 3e-3, 3e-2, 10.0)],
     trusted=("core.learning.standardised.StandardisedLogisticRegression",),
 )
 def build(params: LogisticRegressionParams, seed: int, _threads: int) -> Any:

@@ -25,7 +25,27 @@ class RandomForestParams(BaseModel):
     )
 
 
-@classifier("random_forest", params=RandomForestParams, trusted=("sklearn.tree._tree.Tree",))
+@classifier(
+    "random_forest",
+    params=RandomForestParams,
+    weighting="the cuts and the leaves",
+    cost=(1.8e-3, 2.5e-4),
+    grid=[
+        {"max_features": tried, "min_samples_leaf": least}
+        for tried, least in (
+            ("sqrt", 1),
+            ("log2", 1),
+            ("sqrt", 5),
+            ("log2", 5),
+            ("sqrt", 2),
+            ("log2", 10),
+            ("sqrt", 10),
+            ("log2", 2),
+        )
+    ],
+    inner={"n_estimators": 20},
+    trusted=("sklearn.tree._tree.Tree",),
+)
 def build(params: RandomForestParams, seed: int, threads: int) -> Any:
     """Random forest of 100 trees (Breiman 2001)."""
     from sklearn.ensemble import RandomForestClassifier

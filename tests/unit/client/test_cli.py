@@ -136,9 +136,10 @@ def test_a_pipeline_is_one_post_with_the_options_given(
             },
         ),
         (
-            ["experiment", VERSION, "--generator", "augment", "--ratios", "0.5,2"],
+            ["experiment", VERSION, "--generator", "augment", "--ratios", "0.5,2", "--tuning=none"],
             "experiment",
             {
+                "tuning": "none",
                 "dataset_version_id": VERSION,
                 "synthesis": {"generator": "augment"},
                 "ratios": [0.5, 2.0],

@@ -21,6 +21,7 @@ from tests.unit.jobs.inline import InlineOutcome, InlineRunner
 from tests.unit.jobs.learning_stack import install, real_images, statistics
 
 COUNTS = {"mole": 48, "scar": 24, "wart": 12}
+TUNING = ("tuning_candidates", "inner_folds", "classifier_params")
 ARMS = ["real", "class_weight", "logit_adjust", "oversample", "augment", "synthetic", "combined"]
 
 
@@ -38,6 +39,7 @@ def run(runner: InlineRunner, version: str, **changes: Any) -> InlineOutcome:
         "repeats": 2,
         "bootstrap": 300,
         "legacy_per_class": 10,
+        "tuning": "none" if changes.keys().isdisjoint(TUNING) else "grid",
     }
     return runner.run("experiment", params | changes)
 
@@ -51,6 +53,8 @@ def test_the_whole_experiment(runner: InlineRunner) -> None:
         classifier="random_forest",
         classifier_params={"n_estimators": 10},
         other_classifiers=["logistic_regression"],
+        tuning_candidates=2,
+        inner_folds=2,
     )
     verdict = json.loads(outcome.artifacts["verdict.json"].read_bytes())
     arms = [*ARMS, "combined_r1"]
@@ -85,6 +89,13 @@ def test_the_whole_experiment(runner: InlineRunner) -> None:
         "calibration.png",
         *(f"confusion_{arm}.png" for arm in arms),
     }
+    tuned = json.loads(outcome.artifacts["tuning.json"].read_bytes())
+    assert tuned["budget"] == verdict["settings"]["tuning"] == {"candidates": 2, "folds": 2}
+    assert [len(grid) for grid in tuned["grids"].values()] == [2, 2]
+    assert len(tuned["rows"]) == 6 * len(arms) * 2
+    assert {row["chosen"] for row in tuned["rows"]} <= {0, 1}
+    assert len({(row["seed"], row["fold"]) for row in tuned["rows"]}) == 6
+    assert "Hyperparameters chosen over all folds" in page
     jsonschema.validate(verdict, json_schema())
     again = recompute_verdict.recompute(str(outcome.artifacts["predictions.parquet"]), 3000)
     assert again["verdict"] == verdict["primary"]["verdict"]
@@ -308,6 +319,7 @@ def test_a_lying_synthetic_image_fails_the_job(runner: InlineRunner) -> None:
         ({"classifier": "forest"}, "unknown_classifier", "/classifier"),
         ({"other_classifiers": ["forest"]}, "unknown_classifier", "/other_classifiers/0"),
         ({"classifier_params": {"C": -1}}, "invalid_input", "/classifier_params/C"),
+        ({"classifier_params": {"C": 1.0}}, "invalid_input", "/classifier_params/C"),
         ({"folds": 20}, "too_few_groups", "/folds"),
         (
             {"external_fold_table_sha256": "0" * 64},

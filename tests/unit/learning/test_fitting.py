@@ -1,176 +1,48 @@
-"""A fold's fits: classes that are missing, priors, warnings."""
+"""One fit: classes that are missing, priors, warnings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from core.learning.arms import parse_arms
-from core.learning.cohort import cohort, usable_synthetic_records, with_usable_parents
-from core.learning.contract import CLASSIFIERS
-from core.learning.fitting import (
-    ClassifierChoice,
-    FoldTask,
-    fit,
-    prior_corrected,
-    run_fold,
-    turned_views,
-)
-from tests.unit.learning.made_up import loader, noise, record, synthetic
+from core.learning.fitting import ClassifierChoice, fit, prior_corrected
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 6)).astype(np.float32)
+ALONE = np.arange(120)
 Y = (X[:, 0] + RNG.normal(0, 0.5, 120) > 0).astype(np.int64)
 
 
 def test_logistic_regression_is_scaler_and_sklearn() -> None:
     scaled = X * np.array([1, 100, 0.01, 1, 1, 0], dtype=np.float32) + 5
-    ours = fit(ClassifierChoice("logistic_regression", {"C": 0.1}), scaled, Y, None, 0, 1)
+    ours = fit(ClassifierChoice("logistic_regression", {"C": 0.1}), scaled, Y, None, 0, 1, ALONE)
     theirs = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
     reference = theirs.fit(scaled.astype(np.float64), Y).predict_proba(scaled.astype(np.float64))
     assert np.allclose(ours.probabilities(scaled, 2), reference, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS.names())
-def test_weights_count_like_repeats(name: str) -> None:
-    params = {"n_estimators": 400} if name == "random_forest" else {"tol": 1e-8}
-    weights = np.where(Y == 1, 9.0, 1.0)
-    choice = ClassifierChoice(name, params)
-    plain = fit(choice, X, Y, None, 0, 1).probabilities(X, 2)[:, 1].mean()
-    heavy = fit(choice, X, Y, weights, 0, 1).probabilities(X, 2)[:, 1].mean()
-    assert heavy > plain
-
-
-@pytest.mark.parametrize("name", CLASSIFIERS.names())
-def test_the_seed_fixes_the_fit(name: str) -> None:
-    choice = ClassifierChoice(name, {})
-    one, two = (fit(choice, X, Y, None, 3, threads).probabilities(X, 2) for threads in (1, 2))
-    assert (one == two).all()
-
-
 def test_classes_that_were_not_trained_have_probability_zero() -> None:
-    fitted = fit(ClassifierChoice("random_forest", {}), X, Y * 2, None, 0, 1)
+    fitted = fit(ClassifierChoice("random_forest", {}), X, Y * 2, None, 0, 1, ALONE)
     chances = fitted.probabilities(X, 4)
     assert not chances[:, [1, 3]].any()
     assert np.allclose(chances.sum(axis=1), 1)
 
 
 def test_a_single_class_is_always_said() -> None:
-    fitted = fit(ClassifierChoice("logistic_regression", {}), X, np.full(120, 1), None, 0, 1)
+    fitted = fit(ClassifierChoice("logistic_regression", {}), X, np.full(120, 1), None, 0, 1, ALONE)
     assert (fitted.probabilities(X[:3], 3) == [[0, 1, 0]] * 3).all()
 
 
 def test_an_iteration_limit_is_told_not_hidden() -> None:
     choice = ClassifierChoice("logistic_regression", {"max_iter": 1})
-    assert not fit(choice, X, Y, None, 0, 1).converged
-    assert fit(ClassifierChoice("logistic_regression", {}), X, Y, None, 0, 1).converged
+    assert not fit(choice, X, Y, None, 0, 1, ALONE).converged
+    assert fit(ClassifierChoice("logistic_regression", {}), X, Y, None, 0, 1, ALONE).converged
 
 
 def test_prior_correction_divides_and_renormalises() -> None:
     chances = np.array([[0.9, 0.1, 0.0]], dtype=np.float32)
     corrected = prior_corrected(chances, np.array([0.9, 0.1, 0.0]))
     assert corrected[0].tolist() == pytest.approx([0.5, 0.5, 0.0])
-
-
-def test_an_arm_without_images_has_no_predictions_and_notes_it() -> None:
-    real = [record(f"{c}{i}", c, f"{c}{i}") for c in "ab" for i in range(10)]
-    vectors = noise([r.image_id.removeprefix("img_") for r in real], 3)
-    members = cohort(real)
-    test = np.arange(0, 20, 4)
-    train = np.setdiff1d(np.arange(20), test)
-    arms = parse_arms(["real", "synthetic"])
-    choice = [ClassifierChoice("logistic_regression", {})]
-    task = FoldTask(members, train, test, [], arms, choice, 0, 0, 1)
-    ticks: list[float] = []
-    outcome = run_fold(task, loader(vectors), lambda done, total: ticks.append(done / total))
-    assert [b.arm for b in outcome.blocks] == ["real"]
-    assert outcome.training["synthetic"] == {"a": 0, "b": 0}
-    assert any("synthetic" in note for note in outcome.notes)
-    assert ticks == [0.5, 1.0]
-
-
-def fold(arms: list[str], made: int, max_iter: int = 500) -> tuple[FoldTask, list[str]]:
-    """Fold 0 of 20 + 10 images; synthetic images of class b come from its training side."""
-    real = [record(f"a{i}", "a", f"a{i}") for i in range(20)]
-    real += [record(f"b{i}", "b", f"b{i}") for i in range(10)]
-    members = cohort(real)
-    test = np.arange(0, 30, 3)
-    train = np.setdiff1d(np.arange(30), test)
-    parents = [members.records[i] for i in train.tolist() if members.records[i].label == "b"]
-    images = [synthetic(f"s{i}", parents[i % len(parents)]) for i in range(made)]
-    choice = [ClassifierChoice("logistic_regression", {"max_iter": max_iter})]
-    task = FoldTask(members, train, test, images, parse_arms(arms), choice, 0, 0, 1)
-    return task, [r.image_id.removeprefix("img_") for r in [*members.records, *images]]
-
-
-def test_the_views_asked_for_beforehand_are_those_that_the_fold_loads() -> None:
-    task, names = fold(["real", "oversample", "augment", "combined"], 9)
-    loaded: list[tuple[str, int]] = []
-    vectors = loader(noise(names, 3))
-
-    def load(keys: Sequence[tuple[str, int]]) -> NDArray[np.float32]:
-        loaded.extend(keys)
-        return vectors(keys)
-
-    run_fold(task, load, lambda *_: None)
-    asked = {(task.members.records[row].sha256, view) for row, view in turned_views(task)}
-    assert asked == {key for key in loaded if key[1]}
-    assert len(asked) == 9
-    assert turned_views(fold(["real", "oversample", "combined"], 9)[0]) == []
-
-
-def test_without_synthetic_images_an_arm_about_them_is_not_the_real_arm_renamed() -> None:
-    arms = ["real", "class_weight", "oversample", "augment", "combined", "combined_r1"]
-    task, names = fold(arms, 0)
-    outcome = run_fold(task, loader(noise(names, 3)), lambda *_: None)
-    assert [b.arm for b in outcome.blocks] == ["real", "class_weight"]
-    assert {n.split(":")[0] for n in outcome.notes if "not run" in n} == {
-        f"arm {arm}" for arm in arms[2:]
-    }
-
-
-def test_the_arm_that_did_not_converge_is_named() -> None:
-    task, names = fold(["real", "combined"], 5, max_iter=1)
-    notes = run_fold(task, loader(noise(names, 3)), lambda *_: None).notes
-    assert [n for n in notes if "iteration limit" in n] == [
-        f"arm {arm}: classifier logistic_regression reached its iteration limit"
-        for arm in ("real", "combined")
-    ]
-
-
-def test_what_was_made_from_an_image_with_another_label_by_now_is_not_used() -> None:
-    parent = record("a", "mel", "g")
-    told = {"parents": [{"sha256": parent.sha256, "label": "mel"}]}
-    made = synthetic("s", parent, provenance=told)
-    assert with_usable_parents([made], [parent]) == [made]
-    assert with_usable_parents([made], [replace(parent, label="nv")]) == []
-
-
-def test_an_image_of_several_versions_counts_once_and_not_when_one_quarantines_it() -> None:
-    made = synthetic("s", record("a", "mel", "g"))
-    assert usable_synthetic_records([made, made]) == [made]
-    assert usable_synthetic_records([replace(made, quarantined=True), made]) == []
-    assert usable_synthetic_records([made, replace(made, quarantined=True)]) == []
-
-
-def test_what_was_made_from_a_quarantined_image_goes_with_it() -> None:
-    task, names = fold(["synthetic"], 9)
-    gone = "img_b1"
-    children = [r for r in task.synthetic if r.parents == (gone,)]
-    sibling = record("b1-second", "b", "b1")
-    kept = [r for r in task.members.records if r.image_id != gone]
-    members = cohort([*kept, sibling])
-    test = np.array([i for i, r in enumerate(members.records) if r.label == "a"][:3])
-    train = np.setdiff1d(np.arange(len(members)), test)
-    vectors = noise([*names, "b1-second"], 3)
-    narrowed = replace(task, members=members, train=train, test=test)
-    outcome = run_fold(narrowed, loader(vectors), lambda *_: None)
-    assert children
-    assert outcome.training["synthetic"] == {"a": 0, "b": len(task.synthetic) - len(children)}

@@ -14,7 +14,8 @@ from core.learning.analysis import Analysis, analyse
 from core.learning.arms import parse_arms
 from core.learning.cohort import Cohort, cohort, usable_synthetic_records
 from core.learning.comparison import Question
-from core.learning.fitting import ClassifierChoice, FoldTask, run_fold
+from core.learning.fitting import ClassifierChoice
+from core.learning.fold_run import FoldTask, run_fold
 from core.learning.folds import fold_table
 from core.learning.predictions import merge_parts, read_predictions, write_part
 from core.learning.protocol import LegacyTable, legacy_protocol

@@ -1,0 +1,279 @@
+"""Fitting one fold: every arm and classifier on its training side, behind the firewall."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.learning.arms import Arm, Side, Training, compose, usable_synthetic
+from core.learning.cohort import (
+    Cohort,
+    class_numbers,
+    training_groups,
+    weak_classes,
+    with_usable_parents,
+)
+from core.learning.firewall import check_no_leak
+from core.learning.fitting import ClassifierChoice, fit, prior_corrected
+from core.learning.predictions import Block
+from core.learning.tuning import (
+    ArmRows,
+    Budget,
+    InnerTable,
+    Tuned,
+    Validation,
+    inner_parts,
+    inner_table,
+    tune,
+)
+from core.manifest import ImageRecord
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FeatureKey = tuple[str, int]
+"""A stored image by its hash, and which of its 8 flips and turns."""
+
+LoadFeatures = Callable[[Sequence[FeatureKey]], "NDArray[np.float32]"]
+Tick = Callable[[float, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldTask:
+    """One fold of one seed: rows of the cohort on either side, and the synthetic images.
+
+    budget is that of tuning; None: the classifiers' parameters are used as they are.
+    """
+
+    members: Cohort
+    train: NDArray[np.intp]
+    test: NDArray[np.intp]
+    synthetic: Sequence[ImageRecord]
+    arms: Sequence[Arm]
+    classifiers: Sequence[ClassifierChoice]
+    seed: int
+    fold: int
+    threads: int
+    budget: Budget | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoldOutcome:
+    """Predictions, the class counts that each arm was trained on, and what must be told.
+
+    tuned has one entry an arm and classifier that was fitted; it is empty without tuning.
+    """
+
+    blocks: list[Block]
+    training: dict[str, dict[str, int]]
+    notes: list[str]
+    tuned: list[Tuned]
+
+
+@dataclass(frozen=True, slots=True)
+class _Inner:
+    """The inner folds of a side, and what each arm's training keeps in them (by arm id)."""
+
+    table: InnerTable | None
+    parts: dict[str, NDArray[np.bool_]]
+
+
+def run_fold(task: FoldTask, load: LoadFeatures, tick: Tick) -> FoldOutcome:
+    """Tune, fit and test every arm and classifier of a fold.
+
+    LeakDetected before the first fit, also when only an inner fold of tuning would see anything of
+    the groups that it tests. An arm without any training image has no block; nor has one that is
+    about synthetic images when none may be used here, because it would be ``real`` under another
+    name.
+    """
+    side, synthetic = _side(task)
+    trainings = [compose(arm, side, _rng(task, arm.id)) for arm in task.arms]
+    test_records = [task.members.records[i] for i in task.test.tolist()]
+    for training in trainings:
+        check_no_leak(_records(task.members, synthetic, training), test_records)
+    inner = _inner(task, synthetic, trainings)
+    matrix, place = _features(task, synthetic, trainings, load)
+    outcome = FoldOutcome([], {}, [], [])
+    total = len(task.arms) * len(task.classifiers)
+    for number, (arm, training) in enumerate(zip(task.arms, trainings, strict=True)):
+        outcome.training[arm.id] = _counts(training, task.members.classes)
+        outcome.notes.extend(_notes(arm, training, task.members.classes))
+        if arm.needs_synthetic and not synthetic:
+            outcome.notes.append(f"arm {arm.id}: no synthetic image may be used, so it was not run")
+        elif len(training.labels):
+            _run_arm(task, arm, training, synthetic, inner, (matrix, place), outcome)
+        tick((number + 1) * len(task.classifiers), total)
+    return outcome
+
+
+def _run_arm(
+    task: FoldTask,
+    arm: Arm,
+    training: Training,
+    synthetic: Sequence[ImageRecord],
+    inner: _Inner,
+    stored: tuple[NDArray[np.float32], dict[FeatureKey, int]],
+    outcome: FoldOutcome,
+) -> None:
+    """Add the predictions of all classifiers on one arm's training side to the outcome."""
+    matrix, place = stored
+    rows = ArmRows(
+        arm,
+        matrix[[place[key] for key in _keys(task.members, synthetic, training)]],
+        training.labels,
+        training_groups(_row_records(task.members, synthetic, training)),
+        inner.parts.get(arm.id),
+    )
+    test = matrix[_places(task, task.test, place)]
+    for asked in task.classifiers:
+        choice = asked
+        if task.budget is not None:
+            validation = Validation(
+                inner.table,
+                matrix[_places(task, task.train, place)],
+                task.members.labels[task.train],
+            )
+            found = tune(asked, rows, validation, task.budget, task.seed, task.threads)
+            choice = ClassifierChoice(asked.name, {**asked.params, **found.params})
+            outcome.tuned.append(found)
+            if found.reason:
+                outcome.notes.append(f"arm {arm.id}: {asked.name} was not tuned: {found.reason}")
+        chances = _fit_predict(task, training, rows, choice, test, outcome.notes)
+        outcome.blocks.append(Block(arm.id, choice.name, chances))
+
+
+def _places(task: FoldTask, rows: NDArray[np.intp], place: dict[FeatureKey, int]) -> list[int]:
+    return [place[(task.members.records[i].sha256, 0)] for i in rows.tolist()]
+
+
+def _inner(
+    task: FoldTask, synthetic: Sequence[ImageRecord], trainings: Sequence[Training]
+) -> _Inner:
+    """Cut the training side for tuning and let every arm's inner parts pass the firewall."""
+    if task.budget is None:
+        return _Inner(None, {})
+    table = inner_table(task.members, task.train, task.budget.folds, task.seed)
+    if table is None:
+        return _Inner(None, {})
+    return _Inner(
+        table,
+        {
+            arm.id: inner_parts(table, task.members, training, synthetic)
+            for arm, training in zip(task.arms, trainings, strict=True)
+        },
+    )
+
+
+def turned_views(task: FoldTask) -> list[tuple[int, int]]:
+    """Return (row of the cohort, 1..7) of each flip and turn that the arms of a fold train on."""
+    side, _ = _side(task)
+    found: dict[tuple[int, int], None] = {}
+    for arm in task.arms:
+        training = compose(arm, side, _rng(task, arm.id))
+        pairs = zip(training.real.tolist(), training.dihedral.tolist(), strict=True)
+        found.update(dict.fromkeys(pair for pair in pairs if pair[1]))
+    return list(found)
+
+
+def _side(task: FoldTask) -> tuple[Side, list[ImageRecord]]:
+    """Return the training side and the synthetic images that may be used in it."""
+    import numpy as np
+
+    members = task.members
+    groups = {g for i in task.train.tolist() for g in members.records[i].group_ids}
+    made = with_usable_parents(task.synthetic, members.records)
+    synthetic = [made[row] for row in usable_synthetic([r.group_ids for r in made], groups)]
+    side = Side(
+        real=task.train,
+        real_labels=members.labels[task.train],
+        synthetic=np.arange(len(synthetic), dtype=np.intp),
+        synthetic_labels=class_numbers(synthetic, members.classes),
+        weak=weak_classes(members.labels, len(members.classes)),
+    )
+    return side, synthetic
+
+
+def _rng(task: FoldTask, arm: str) -> np.random.Generator:
+    import numpy as np
+
+    digest = hashlib.sha256(f"{task.seed}\n{task.fold}\n{arm}".encode()).digest()
+    return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32).tolist())
+
+
+def _records(
+    members: Cohort, synthetic: Sequence[ImageRecord], training: Training
+) -> list[ImageRecord]:
+    real = dict.fromkeys(training.real.tolist())
+    return [members.records[i] for i in real] + [synthetic[i] for i in training.synthetic.tolist()]
+
+
+def _row_records(
+    members: Cohort, synthetic: Sequence[ImageRecord], training: Training
+) -> list[ImageRecord]:
+    """Return the image of every row of a training, repeats included."""
+    real = [members.records[i] for i in training.real.tolist()]
+    return real + [synthetic[i] for i in training.synthetic.tolist()]
+
+
+def _keys(
+    members: Cohort, synthetic: Sequence[ImageRecord], training: Training
+) -> list[FeatureKey]:
+    pairs = zip(training.real.tolist(), training.dihedral.tolist(), strict=True)
+    return [(members.records[i].sha256, d) for i, d in pairs] + [
+        (synthetic[i].sha256, 0) for i in training.synthetic.tolist()
+    ]
+
+
+def _features(
+    task: FoldTask,
+    synthetic: Sequence[ImageRecord],
+    trainings: Sequence[Training],
+    load: LoadFeatures,
+) -> tuple[NDArray[np.float32], dict[FeatureKey, int]]:
+    """Load each feature vector that any arm, tuning or the test needs, once."""
+    needed: dict[FeatureKey, None] = {}
+    judged = [*task.test.tolist(), *(task.train.tolist() if task.budget else ())]
+    for row in judged:
+        needed[(task.members.records[row].sha256, 0)] = None
+    for training in trainings:
+        needed.update(dict.fromkeys(_keys(task.members, synthetic, training)))
+    keys = list(needed)
+    return load(keys), {key: i for i, key in enumerate(keys)}
+
+
+def _counts(training: Training, classes: Sequence[str]) -> dict[str, int]:
+    import numpy as np
+
+    counts = np.bincount(training.labels, minlength=len(classes)).tolist()
+    return dict(zip(classes, counts, strict=True))
+
+
+def _notes(arm: Arm, training: Training, classes: Sequence[str]) -> list[str]:
+    return [
+        f"arm {arm.id}: class {classes[label]} has fewer images than planned"
+        for label in sorted(training.shortfalls)
+    ] + [
+        f"arm {arm.id}: class {name} has no training image"
+        for name, count in _counts(training, classes).items()
+        if not count
+    ]
+
+
+def _fit_predict(
+    task: FoldTask,
+    training: Training,
+    rows: ArmRows,
+    choice: ClassifierChoice,
+    test: NDArray[np.float32],
+    notes: list[str],
+) -> NDArray[np.float32]:
+    fitted = fit(
+        choice, rows.features, rows.labels, training.weights, task.seed, task.threads, rows.groups
+    )
+    if not fitted.converged:
+        notes.append(f"arm {rows.arm.id}: classifier {choice.name} reached its iteration limit")
+    chances = fitted.probabilities(test, len(task.members.classes))
+    return chances if training.priors is None else prior_corrected(chances, training.priors)
