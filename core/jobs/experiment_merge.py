@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.jobs.context import ChildResult, JobContext
+from core.jobs.experiment_children import synthesized
 from core.jobs.experiment_plan import gate_report, synthetic_of
-from core.jobs.kinds.experiment import classifiers, external, synthesized, tuning_budget
+from core.jobs.kinds.experiment import classifiers, external, tuning_budget
 from core.jobs.kinds.experiment_shard import load_features
 from core.jobs.privacy_gate import REPORT, SHEET, report_of
 from core.learning.analysis import analyse

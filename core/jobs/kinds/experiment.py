@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import FieldError, InvalidInput
 from core.jobs.context import Children, ChildSpec, Inputs, JobContext
+from core.jobs.experiment_cost import estimate
 from core.jobs.spec import (
     JOB_KINDS,
-    Cost,
     Params,
     Result,
     Seed,
@@ -173,7 +173,7 @@ def check(params: ExperimentParams, inputs: Inputs) -> None:
 def _check_names(params: ExperimentParams) -> None:
     from core.features.contract import BACKBONES
 
-    arms = _arms(params)
+    arms = arms_of(params)
     if "real" not in {arm.id for arm in arms}:
         raise invalid("/arms", "The arm real is the line that all others are measured against")
     BACKBONES.get(params.backbone, "/backbone")
@@ -189,7 +189,8 @@ def _check_names(params: ExperimentParams) -> None:
             )
 
 
-def _arms(params: ExperimentParams) -> list[Arm]:
+def arms_of(params: ExperimentParams) -> list[Arm]:
+    """Return the arms that are asked for, those of the ratios last."""
     from core.learning.arms import parse_arms
 
     return parse_arms(params.arms, params.ratios)
@@ -239,7 +240,7 @@ def _check_synthesis(params: ExperimentParams, inputs: Inputs) -> None:
             code="generator_learns",
         )
     kind = JOB_KINDS.get("synthesize")
-    child = kind.params.model_validate(_synthesis_params(params, params.seed))
+    child = kind.params.model_validate(synthesis_params(params, params.seed))
     if kind.check:
         try:
             kind.check(child, inputs)
@@ -248,28 +249,6 @@ def _check_synthesis(params: ExperimentParams, inputs: Inputs) -> None:
                 FieldError(f"/synthesis{e.pointer}", e.detail) for e in error.errors
             )
             raise
-
-
-def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
-    """Estimate from images (30 a second through the backbone) and the classifiers' fits."""
-    images = sum(v.image_count for v in inputs.versions.values())
-    if params.synthesis:
-        images += params.repeats * inputs.versions[params.dataset_version_id].image_count
-    if "augment" in params.arms:  # as many flips and turns as synthetic images, at most
-        images += sum(v.image_count for v in inputs.versions.values() if v.kind == "synthetic")
-    sides = params.repeats * (params.folds if params.design == "cv" else 1)
-    fits = sides * len(_arms(params)) * images
-    seconds = images / 30 + fits * _seconds_per_image(params) + sides * 3 + 20
-    return Cost(seconds=seconds, images=images, children=sides + 3)
-
-
-def _seconds_per_image(params: ExperimentParams) -> float:
-    """Return what an image of a training side costs in one arm of one fold, tuning included."""
-    from core.learning.contract import CLASSIFIERS
-
-    inner = (params.inner_folds - 1) * params.tuning_candidates if params.tuning == "grid" else 0
-    costs = [CLASSIFIERS.get(name).cost for name in classifiers(params)]
-    return sum(final + inner * each for final, each in costs)
 
 
 @job_kind(
@@ -285,6 +264,7 @@ def _seconds_per_image(params: ExperimentParams) -> float:
 )
 def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | Children:
     """Judges on real images whether adding synthetic images to training helps, arm by arm."""
+    from core.jobs.experiment_children import features_params, fold_children, synthesis_children
     from core.jobs.experiment_merge import merge
     from core.jobs.experiment_plan import gate_children, view_children
     from core.learning.cohort import cohort
@@ -301,14 +281,14 @@ def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | 
     )
     if not asked:
         external(ctx, params, members, table)  # refused before anything is computed
-    synthesis = _synthesis_children(params, members)
+    synthesis = synthesis_children(params, members)
     if synthesis and not asked:
         return Children(phase="synthesis", children=tuple(synthesis), span=(0.0, 0.25))
     if "features" not in asked:
         features = ChildSpec(
             kind="extract_features",
             role="features",
-            params=_features(ctx, params),
+            params=features_params(ctx, params),
             weight=len(members),
         )
         gate = gate_children(ctx, params, members)
@@ -316,7 +296,9 @@ def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | 
         return Children(phase="features", children=(features, *gate, *views), span=(0.25, 0.55))
     if "fold" not in asked:
         return Children(
-            phase="folds", children=tuple(_folds(ctx, params, members, table)), span=(0.55, 0.95)
+            phase="folds",
+            children=tuple(fold_children(ctx, params, members, table)),
+            span=(0.55, 0.95),
         )
     experiment_id, verdict = merge(ctx, params, members, table)
     return ExperimentResult(
@@ -339,7 +321,8 @@ def external(
     return read_external(Path(ctx.inputs.uploads[params.external_upload_id].path), members, table)
 
 
-def _synthesis_params(params: ExperimentParams, seed: int) -> dict[str, Any]:
+def synthesis_params(params: ExperimentParams, seed: int) -> dict[str, Any]:
+    """Return the parameters of the synthesis that serves a seed."""
     plan = params.synthesis or SynthesisPlan()
     return {
         "dataset_version_id": params.dataset_version_id,
@@ -347,81 +330,6 @@ def _synthesis_params(params: ExperimentParams, seed: int) -> dict[str, Any]:
         "seed": seed,
         **plan.model_dump(mode="json"),
     }
-
-
-def _synthesis_children(params: ExperimentParams, members: Cohort) -> list[ChildSpec]:
-    """Ask for one synthetic version a seed, and for the images of the legacy protocol."""
-    from core.learning.cohort import weak_classes
-    from core.learning.folds import seeds_of
-    from core.learning.protocol import augment_counts, generate_counts
-
-    seeds = seeds_of(params.seed, params.repeats) if params.synthesis else ()
-    asked = [(f"synthesis:{seed}", _synthesis_params(params, seed)) for seed in seeds]
-    if params.legacy_protocol:
-        sizes = {c: int((members.labels == i).sum()) for i, c in enumerate(members.classes)}
-        weak = weak_classes(members.labels, len(members.classes)).tolist()
-        names = [c for c, is_weak in zip(members.classes, weak, strict=True) if is_weak]
-        plans = {"legacy": ("seed_generate", generate_counts(names, params.legacy_per_class))}
-        if params.real_is_augmented:
-            plans["legacy_real"] = ("seed_augment", augment_counts(sizes))
-        for role, (policy, counts) in plans.items():
-            if counts:
-                asked.append((role, _legacy_params(params, policy, counts)))
-    return [ChildSpec(kind="synthesize", role=role, params=p) for role, p in asked]
-
-
-def _legacy_params(params: ExperimentParams, policy: str, counts: dict[str, int]) -> dict[str, Any]:
-    return {
-        "dataset_version_id": params.dataset_version_id,
-        "generator": "augment",
-        "generator_params": {"policy": policy},
-        "counts": counts,
-        "sources": "all",
-        "seed": params.seed,
-    }
-
-
-def synthesized(ctx: JobContext) -> dict[str, str]:
-    """Return the versions that this experiment had made, by role."""
-    return {c.role: c.result["dataset_version_id"] for c in ctx.children if c.kind == "synthesize"}
-
-
-def _features(ctx: JobContext, params: ExperimentParams) -> dict[str, Any]:
-    made = synthesized(ctx).values()
-    versions = [params.dataset_version_id, *params.synthetic_version_ids, *made]
-    return {"dataset_version_ids": list(dict.fromkeys(versions)), "backbone": params.backbone}
-
-
-def _folds(
-    ctx: JobContext, params: ExperimentParams, members: Cohort, table: FoldTable
-) -> list[ChildSpec]:
-    """Ask for every fold of every seed, each with the synthetic versions of its seed."""
-    from core.jobs.experiment_plan import gate_report
-    from core.learning.folds import table_of_seed
-
-    made, gate = synthesized(ctx), gate_report(ctx)
-    hashes = {seed: table_of_seed(table, members, seed).sha256 for seed in table.seeds}
-    children = []
-    for seed, fold in table.pairs():
-        own = made.get(f"synthesis:{seed}")
-        versions = [*params.synthetic_version_ids]
-        versions += [own] if own else []
-        shard = {
-            "dataset_version_id": params.dataset_version_id,
-            "synthetic_version_ids": versions,
-            "gate_sha256": gate,
-            "arms": [arm.id for arm in _arms(params)],
-            "backbone": params.backbone,
-            "classifiers": classifiers(params),
-            "tuning": tuning_budget(params),
-            "design": params.design,
-            "folds": params.folds,
-            "seed": seed,
-            "fold": fold,
-            "fold_table_sha256": hashes[seed],
-        }
-        children.append(ChildSpec(kind="experiment_shard", role="fold", params=shard))
-    return children
 
 
 def _row(arm: dict[str, Any]) -> ArmRow:

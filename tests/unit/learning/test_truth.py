@@ -183,7 +183,7 @@ def test_synthetic_images_of_test_groups_are_never_trained_on(tmp_path: Path) ->
         train, test = table.sides(seed, fold)
         asked: list[str] = []
 
-        def load(keys: Sequence[tuple[str, int]]) -> np.ndarray:  # type: ignore[type-arg]
+        def load(keys: Sequence[tuple[str, int]]) -> np.ndarray:
             asked.extend(name for name, _ in keys)  # noqa: B023
             return loader(vectors)(keys)
 
