@@ -2,35 +2,121 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.jobs.context import Inputs
-from core.jobs.spec import Cost
+from core.jobs.spec import JOB_KINDS, Cost
 
 if TYPE_CHECKING:
     from core.jobs.kinds.experiment import ExperimentParams
+    from core.learning.arms import Arm
+
+IMAGES_PER_SECOND = 30.0
+"""Through the backbone, as in the kind extract_features."""
+GATE_SHARE = 0.04
+"""Looking at an image for copies, against its features."""
+SHARD_SECONDS = 2.0
+"""Of a fold beside its fits: libraries, manifests, features and firewall."""
+REPORT_SECONDS = 10.0
+"""Bootstrap of 10,000 replicates and report, for the default arms of one classifier."""
+TURNS = 7
+MEASURED_DIMENSION = 1280
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Images by class: the real ones, and the synthetic ones that the folds of a seed may use."""
+
+    real: Mapping[str, int]
+    made: Mapping[str, int]
+    planned: int
+    """Of ``made``, those that the experiment makes itself, anew for each seed."""
+
+    def arm(self, arm: Arm) -> float:
+        """Return the images that an arm would train on if no fold were held out."""
+        real, made = sum(self.real.values()), sum(self.made.values())
+        if not arm.needs_synthetic:
+            return real
+        if arm.id == "synthetic":
+            return made
+        if arm.ratio is None:
+            return real + made
+        largest = max(self.real.values())
+        return real + sum(
+            min(self.made.get(name, 0), arm.ratio * count)
+            for name, count in self.real.items()
+            if count < largest
+        )
+
+    @property
+    def turned(self) -> int:
+        """Flips and turns that the arm augment shows, each once: whole rounds over a class."""
+        rounds = {name: -(-self.made.get(name, 0) // max(1, n)) for name, n in self.real.items()}
+        return sum(n * min(TURNS, rounds[name]) for name, n in self.real.items())
 
 
 def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
-    """Estimate from images (30 a second through the backbone) and the classifiers' fits."""
-    from core.jobs.kinds.experiment import arms_of
+    """Estimate the images' way through the backbone, and every fit of every arm and fold."""
+    sizes = sizes_of(params, inputs)
+    given = sum(inputs.versions[v].image_count for v in params.synthetic_version_ids)
+    made = given + params.repeats * sizes.planned
+    images = sum(sizes.real.values()) + made
+    if "augment" in params.arms:
+        images += sizes.turned
+    if params.legacy_protocol:
+        images += params.legacy_per_class * (len(sizes.real) - 1)
+    folds = params.folds if params.design == "cv" else 1
+    sides = params.repeats * folds
+    seconds = images / IMAGES_PER_SECOND + made * GATE_SHARE / IMAGES_PER_SECOND
+    seconds += _synthesis_seconds(params, inputs) * params.repeats
+    seconds += sides * (SHARD_SECONDS + _fold_seconds(params, sizes))
+    return Cost(seconds=seconds + REPORT_SECONDS, images=images, children=sides + 3)
 
-    images = sum(v.image_count for v in inputs.versions.values())
-    if params.synthesis:
-        images += params.repeats * inputs.versions[params.dataset_version_id].image_count
-    if "augment" in params.arms:  # as many flips and turns as synthetic images, at most
-        images += sum(v.image_count for v in inputs.versions.values() if v.kind == "synthetic")
-    sides = params.repeats * (params.folds if params.design == "cv" else 1)
-    fits = sides * len(arms_of(params)) * images
-    seconds = images / 30 + fits * _seconds_per_image(params) + sides * 3 + 20
-    return Cost(seconds=seconds, images=images, children=sides + 3)
+
+def sizes_of(params: ExperimentParams, inputs: Inputs) -> Sizes:
+    """Return the images that there are and those that the plan will make."""
+    from core.synthesis.planning import balance_counts, explicit_counts
+
+    real = {c.name: c.count for c in inputs.versions[params.dataset_version_id].classes}
+    made: dict[str, int] = {}
+    for version_id in params.synthetic_version_ids:
+        for found in inputs.versions[version_id].classes:
+            made[found.name] = made.get(found.name, 0) + found.count
+    plan, planned = params.synthesis, dict[str, int]()
+    if plan is not None and plan.counts is not None:
+        planned = explicit_counts(real, plan.counts)
+    elif plan is not None and plan.balance is not None:
+        planned = balance_counts(real, plan.balance)
+    for name, count in planned.items():
+        made[name] = made.get(name, 0) + count
+    return Sizes(real, made, sum(planned.values()))
 
 
-def _seconds_per_image(params: ExperimentParams) -> float:
-    """Return what an image of a training side costs in one arm of one fold, tuning included."""
-    from core.jobs.kinds.experiment import classifiers
+def _synthesis_seconds(params: ExperimentParams, inputs: Inputs) -> float:
+    """Return what one seed's synthesis takes, by the kind synthesize."""
+    from core.jobs.kinds.experiment import synthesis_params
+
+    kind = JOB_KINDS.get("synthesize")
+    if params.synthesis is None or kind.estimate is None:
+        return 0.0
+    child = kind.params.model_validate(synthesis_params(params, params.seed))
+    return kind.estimate(child, inputs).seconds
+
+
+def _fold_seconds(params: ExperimentParams, sizes: Sizes) -> float:
+    """Return what the fits of one fold take, tuning included."""
+    from core.features.contract import BACKBONES
+    from core.jobs.kinds.experiment import arms_of, classifiers
     from core.learning.contract import CLASSIFIERS
 
-    inner = (params.inner_folds - 1) * params.tuning_candidates if params.tuning == "grid" else 0
-    costs = [CLASSIFIERS.get(name).cost for name in classifiers(params)]
-    return sum(final + inner * each for final, each in costs)
+    share = 1 - 1 / params.folds if params.design == "cv" else 0.8
+    fits = params.inner_folds * params.tuning_candidates if params.tuning == "grid" else 0
+    kept = 1 - 1 / params.inner_folds
+    seconds = 0.0
+    for entry in map(CLASSIFIERS.get, classifiers(params)):
+        for arm in arms_of(params):
+            images = share * sizes.arm(arm)
+            seconds += entry.cost.seconds(images) + fits * entry.inner_cost.seconds(kept * images)
+    return seconds * BACKBONES.get(params.backbone).dimension / MEASURED_DIMENSION

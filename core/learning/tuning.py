@@ -184,9 +184,12 @@ def _untuned(choice: ClassifierChoice, arm: Arm, reason: str) -> Tuned:
 def _inner_choice(
     choice: ClassifierChoice, candidate: Mapping[str, Any], cheaper: Mapping[str, Any]
 ) -> ClassifierChoice:
-    """Return the candidate as the inner fits run it: what is cheaper never raises a parameter."""
+    """Return the candidate as the inner fits run it; what is cheaper still as asked for stays."""
     asked = choice.params
-    limits = {name: min(asked.get(name, limit), limit) for name, limit in cheaper.items()}
+    limits = {
+        name: (max if name == "tol" else min)(asked.get(name, limit), limit)
+        for name, limit in cheaper.items()
+    }
     return ClassifierChoice(choice.name, {**asked, **candidate, **limits})
 
 

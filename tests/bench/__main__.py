@@ -1,8 +1,8 @@
 """``python -m tests.bench``: measures, prints a table, writes build/bench.json.
 
 Exit code 0 only if every goal was met. Names on the command line choose: pixels, service, quality,
-or single rows (augment, get_job_p95, ...). ``--full`` submits for 60 s instead of 10, and measures
-the memory of quality metrics at 50,000 images as well (a quarter of an hour).
+fits, or single rows (augment, get_job_p95, ...). ``--full`` submits for 60 s instead of 10, and
+measures the memory of quality metrics at 50,000 images as well (a quarter of an hour).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from rich.table import Table
 
 from core.db.migrate import upgrade
 from core.embedded.servers import Servers
+from tests.bench.experiments import ROWS as EXPERIMENTS
+from tests.bench.fits import ROWS as FITS
 from tests.bench.measure import Row
 from tests.bench.pixels import Bench
 from tests.bench.quality import ROWS as QUALITY
@@ -28,7 +30,7 @@ from tests.bench.service import ROWS, rows
 from tests.bench.stack import Stack
 
 OUT = Path("build/bench.json")
-PARTS = ("pixels", "service", "quality")
+PARTS = ("pixels", "service", "quality", "fits")
 
 
 def measure(folder: Path, names: list[str], full: bool) -> Iterator[Row]:
@@ -36,9 +38,10 @@ def measure(folder: Path, names: list[str], full: bool) -> Iterator[Row]:
     service = ROWS if "service" in names else [name for name in ROWS if name in names]
     if pixels:
         yield from Bench(folder).rows(list(pixels))
-    for name, row in QUALITY.items():
-        if "quality" in names or name in names:
-            yield row(full)
+    for part, found in (("quality", QUALITY), ("fits", FITS | EXPERIMENTS)):
+        for name, row in found.items():
+            if part in names or name in names:
+                yield row(full)
     if service:
         yield from measure_service(folder, service, full)
 
@@ -66,7 +69,7 @@ def show(measured: list[Row]) -> None:
 
 
 def main() -> int:
-    known = {*PARTS, *Bench.ROWS, *ROWS, *QUALITY}
+    known = {*PARTS, *Bench.ROWS, *ROWS, *QUALITY, *FITS, *EXPERIMENTS}
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(sorted(known)))
     parser.add_argument("--full", action="store_true", help="longer and larger")

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.learning.contract import classifier
+from core.learning.contract import FitCost, classifier
 
 
 class HistGradientBoostingParams(BaseModel):
@@ -26,7 +26,8 @@ class HistGradientBoostingParams(BaseModel):
     "hist_gradient_boosting",
     params=HistGradientBoostingParams,
     weighting="the loss",
-    cost=(6e-3, 3e-3),
+    cost=FitCost(fixed=6, image=0.0045),
+    inner_cost=FitCost(fixed=2.5, image=0.0015),
     grid=[
         {"learning_rate": rate, "max_leaf_nodes": leaves, "min_samples_leaf": least}
         for rate, leaves, least in (

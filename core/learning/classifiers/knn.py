@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.learning.contract import classifier
+from core.learning.contract import FitCost, classifier
 
 
 class KnnParams(BaseModel):
@@ -24,7 +24,8 @@ class KnnParams(BaseModel):
     "knn",
     params=KnnParams,
     weighting="the votes: nothing is learned, a neighbour counts its weight",
-    cost=(1e-4, 1e-4),
+    cost=FitCost(fixed=0.0, image=5e-05),
+    inner_cost=FitCost(fixed=0.0, image=5e-05),
     grid=[
         {"n_neighbors": k, "weights": votes}
         for k, votes in (

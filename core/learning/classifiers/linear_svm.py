@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.learning.contract import classifier
+from core.learning.contract import FitCost, classifier
 
 
 class LinearSvmParams(BaseModel):
@@ -23,7 +23,8 @@ class LinearSvmParams(BaseModel):
     "linear_svm",
     params=LinearSvmParams,
     weighting="the loss of the machine and of its calibration",
-    cost=(1e-3, 1e-3),
+    cost=FitCost(fixed=0.1, image=0.0019),
+    inner_cost=FitCost(fixed=0.1, image=0.0019),
     grid=[{"C": c} for c in (1e-3, 1e-4, 1e-2, 1e-5, 0.1, 3e-4, 3e-3, 1.0)],
     trusted=("core.learning.calibrated_svm.CalibratedLinearSVM",),
     grouped=True,

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.learning.contract import classifier
+from core.learning.contract import FitCost, classifier
 
 
 class LogisticRegressionParams(BaseModel):
@@ -23,8 +23,10 @@ class LogisticRegressionParams(BaseModel):
     "logistic_regression",
     params=LogisticRegressionParams,
     weighting="the loss",
-    cost=(2e-4, 2e-4),
+    cost=FitCost(fixed=0.05, image=0.0004),
+    inner_cost=FitCost(fixed=0.05, image=0.00025),
     grid=[{"C": c} for c in (0.1, 1e-3, 1e-2, 1.0, 1e-4, 3e-3, 3e-2, 10.0)],
+    inner={"tol": 1e-3},
     trusted=("core.learning.standardised.StandardisedLogisticRegression",),
 )
 def build(params: LogisticRegressionParams, seed: int, _threads: int) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.learning.contract import classifier
+from core.learning.contract import FitCost, classifier
 
 
 class MlpParams(BaseModel):
@@ -24,7 +24,8 @@ class MlpParams(BaseModel):
     "mlp",
     params=MlpParams,
     weighting="the loss",
-    cost=(6e-4, 6e-4),
+    cost=FitCost(fixed=0.05, image=0.0006),
+    inner_cost=FitCost(fixed=0.7, image=0.0012),
     grid=[
         {"alpha": alpha, "hidden": hidden}
         for alpha, hidden in (

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.learning.contract import classifier
+from core.learning.contract import FitCost, classifier
 
 
 class RandomForestParams(BaseModel):
@@ -29,7 +29,8 @@ class RandomForestParams(BaseModel):
     "random_forest",
     params=RandomForestParams,
     weighting="the cuts and the leaves",
-    cost=(1.8e-3, 2.5e-4),
+    cost=FitCost(fixed=0.15, image=0.0019),
+    inner_cost=FitCost(fixed=0.04, image=0.00022),
     grid=[
         {"max_features": tried, "min_samples_leaf": least}
         for tried, least in (

@@ -15,7 +15,7 @@ from core.errors import JobFailed
 from core.learning.calibrated_svm import CalibratedLinearSVM
 from core.learning.classifiers.knn import KnnParams
 from core.learning.cohort import training_groups
-from core.learning.contract import CLASSIFIERS, GRID_SIZE, classifier
+from core.learning.contract import CLASSIFIERS, GRID_SIZE, FitCost, classifier
 from core.learning.fitting import ClassifierChoice, Fitted, fit
 from core.learning.model_file import dump_estimator, load_model
 from core.learning.standardised import standardise
@@ -132,16 +132,32 @@ def test_the_grid_is_one_of_equal_budgets(name: str) -> None:
     assert entry.grid[0] == {key: default[key] for key in entry.tuned}, "the first is the default"
 
 
+FREE = FitCost(0.0, 0.0)
+
+
 def test_a_grid_of_another_size_or_with_repeats_is_refused() -> None:
     ks = [{"n_neighbors": k} for k in range(1, GRID_SIZE + 1)]
     for grid in (ks[:-1], ks[:-1] + ks[:1]):
         with pytest.raises(ValueError, match="different candidates"):
-            classifier("x", params=KnnParams, weighting="", cost=(0, 0), grid=grid)
+            classifier("x", params=KnnParams, weighting="", cost=FREE, inner_cost=FREE, grid=grid)
     with pytest.raises(ValidationError):
-        classifier("x", params=KnnParams, weighting="", cost=(0, 0), grid=[*ks[:-1], {"k": 1}])
+        classifier(
+            "x",
+            params=KnnParams,
+            weighting="",
+            cost=FREE,
+            inner_cost=FREE,
+            grid=[*ks[:-1], {"k": 1}],
+        )
     with pytest.raises(ValueError, match="inner fits fix"):
         classifier(
-            "x", params=KnnParams, weighting="", cost=(0, 0), grid=ks, inner={"n_neighbors": 3}
+            "x",
+            params=KnnParams,
+            weighting="",
+            cost=FREE,
+            inner_cost=FREE,
+            grid=ks,
+            inner={"n_neighbors": 3},
         )
 
 

@@ -196,6 +196,10 @@ def test_inner_fits_are_cheaper_and_never_dearer() -> None:
     for asked, inner in ((100, 20), (5, 5)):
         choice = ClassifierChoice("random_forest", {"n_estimators": asked})
         assert tuning._inner_choice(choice, {}, entry.inner).params["n_estimators"] == inner
+    solver = CLASSIFIERS.get("logistic_regression")
+    for tol in (1e-4, 1e-2):
+        choice = ClassifierChoice("logistic_regression", {"tol": tol})
+        assert tuning._inner_choice(choice, {}, solver.inner).params["tol"] == max(tol, 1e-3)
 
 
 def test_weights_of_a_part_are_of_that_part() -> None:
