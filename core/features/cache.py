@@ -43,7 +43,7 @@ class Place:
 
 
 def key_of(sha256: str, dihedral: int) -> Key:
-    """Return the key of an image (64 hexadecimal digits) in one of its 8 views."""
+    """Return the key of an image (64 hexadecimal digits) in one of its views."""
     return bytes.fromhex(sha256) + bytes([dihedral])
 
 

@@ -126,7 +126,7 @@ class Computation:
             pixels = decode(self._ctx.blob(sha256))
         except InvalidInput as error:
             raise InvalidInput(f"Image {sha256}: {error.detail}", code=error.code) from error
-        return preprocess.square(preprocess.dihedral(pixels, key[32]), self._spec.size)
+        return preprocess.square(preprocess.view(pixels, key[32], key[:32]), self._spec.size)
 
 
 def _ahead(

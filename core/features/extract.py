@@ -20,7 +20,7 @@ CODE_VERSION = "1"
 
 @dataclass(frozen=True, slots=True)
 class FeatureItem:
-    """A stored image in one of its 8 views (0: as stored, see preprocess.dihedral)."""
+    """A stored image in one of its views (0: as stored, see preprocess.view)."""
 
     sha256: str
     dihedral: int = 0

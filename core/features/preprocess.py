@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,9 @@ from core.synthesis.contract import Pixels
 
 VERSION = "1"
 """Enters the cache key: raise it when the pixels that a network sees change."""
+
+NOISE = 8
+"""The view of an image that shows nothing of it."""
 
 
 def square(pixels: Pixels, size: int) -> NDArray[np.uint8]:
@@ -43,6 +48,17 @@ def border_median(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the median colour of the outermost pixels, one value a channel."""
     edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
     return np.asarray(np.median(np.concatenate(edges), axis=0), dtype=np.uint8)
+
+
+def view(pixels: Pixels, number: int, seed: bytes) -> Pixels:
+    """Return a view of an image: 0..7 see :func:`dihedral`, NOISE is uniform noise of its size.
+
+    ``seed`` (any bytes; the image's hash) fixes the noise.
+    """
+    if number != NOISE:
+        return dihedral(pixels, number)
+    rng = np.random.default_rng(np.frombuffer(hashlib.sha256(seed).digest(), np.uint32).tolist())
+    return rng.integers(0, 256, pixels.shape, dtype=np.uint8)
 
 
 def dihedral(pixels: Pixels, view: int) -> Pixels:

@@ -65,6 +65,8 @@ def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
     images = sum(sizes.real.values()) + made
     if "augment" in params.arms:
         images += sizes.turned
+    if "control_noise" in params.arms:
+        images += made
     if params.legacy_protocol:
         images += params.legacy_per_class * (len(sizes.real) - 1)
     folds = params.folds if params.design == "cv" else 1

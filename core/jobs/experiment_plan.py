@@ -1,7 +1,8 @@
 """What an experiment asks of the feature workers beside the images as they are stored.
 
-The flips and turns that the arm ``augment`` shows are known before anything is fitted, so that
-they are computed once, in shards on the queue of the features, and not again in every fold.
+The flips and turns of the arm ``augment`` and the noise of ``control_noise`` are known before
+anything is fitted, so that they are computed once, in shards on the queue of the features, and not
+again in every fold.
 """
 
 from __future__ import annotations
@@ -27,25 +28,28 @@ def view_children(
     """Return jobs of up to SHARD_IMAGES views each that some fold needs and the cache has not."""
     from core.features.extract import FeatureItem, missing_items
     from core.features.shards import SHARD_IMAGES
+    from core.learning.arms import NOISE_VIEW
 
-    views = _views(ctx, params, members, table)
-    if not views:
+    keys = _views(ctx, params, members, table) + _noise(ctx, params, table)
+    if not keys:
         return []
-    item = {view: FeatureItem(members.records[view[0]].sha256, view[1]) for view in views}
-    absent = set(missing_items(ctx, list(item.values()), params.backbone))
-    wanted = [view for view in views if item[view] in absent]
+    items = [FeatureItem(*key) for key in keys]
+    absent = set(missing_items(ctx, items, params.backbone))
+    wanted = [item for item in items if item in absent]
+    row_of = {record.sha256: row for row, record in enumerate(members.records)}
+    shared = {"dataset_version_id": params.dataset_version_id, "backbone": params.backbone}
+    children = []
     shards = -(-len(wanted) // SHARD_IMAGES)
     edges = [len(wanted) * shard // max(1, shards) for shard in range(shards + 1)]
-    shared = {"dataset_version_id": params.dataset_version_id, "backbone": params.backbone}
-    return [
-        ChildSpec(
-            kind="experiment_views",
-            role="views",
-            params=shared | {"views": wanted[start:stop]},
-            weight=stop - start,
+    for start, stop in pairwise(edges):
+        own = wanted[start:stop]
+        views = [(row_of[i.sha256], i.dihedral) for i in own if i.dihedral != NOISE_VIEW]
+        noise = [i.sha256 for i in own if i.dihedral == NOISE_VIEW]
+        asked = shared | {"views": views, "noise": noise}
+        children.append(
+            ChildSpec(kind="experiment_views", role="views", params=asked, weight=stop - start)
         )
-        for start, stop in pairwise(edges)
-    ]
+    return children
 
 
 def gate_children(ctx: JobContext, params: ExperimentParams, members: Cohort) -> list[ChildSpec]:
@@ -78,8 +82,8 @@ def gate_report(ctx: JobContext) -> str | None:
 
 def _views(
     ctx: JobContext, params: ExperimentParams, members: Cohort, table: FoldTable
-) -> list[tuple[int, int]]:
-    """Return (row, view) of every flip and turn of every fold, each once, sorted."""
+) -> list[tuple[str, int]]:
+    """Return (sha256, view) of every flip and turn of every fold, each once, in a fixed order."""
     from core.learning.arms import parse_arms
     from core.learning.cohort import usable_synthetic_records
     from core.learning.fold_run import FoldTask, turned_views
@@ -93,7 +97,19 @@ def _views(
             found.update(
                 turned_views(FoldTask(members, train, test, synthetic, arms, (), seed, fold, 1))
             )
-    return sorted(found)
+    return [(members.records[row].sha256, view) for row, view in sorted(found)]
+
+
+def _noise(ctx: JobContext, params: ExperimentParams, table: FoldTable) -> list[tuple[str, int]]:
+    """Return (sha256, NOISE_VIEW) of the synthetic images that the noise control replaces."""
+    from core.learning.arms import NOISE_VIEW
+    from core.learning.cohort import usable_synthetic_records
+
+    if "control_noise" not in params.arms:
+        return []
+    made = [r for seed in table.seeds for r in synthetic_of(ctx, params, seed)]
+    images = dict.fromkeys(r.sha256 for r in usable_synthetic_records(made))
+    return [(sha256, NOISE_VIEW) for sha256 in images]
 
 
 def synthetic_of(ctx: JobContext, params: ExperimentParams, seed: int) -> list[ImageRecord]:

@@ -1,14 +1,15 @@
 """Arms: what each one puts on the training side of a fold.
 
 All arms of a fold see the same test images; ``oversample`` and ``augment`` reach exactly the class
-counts of the ``combined`` arm of that fold, so that only the pixels differ.
+counts of the ``combined`` arm of that fold, so that only the pixels differ; the controls have its
+images with permuted labels, or noise in their place.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UnknownName
@@ -26,10 +27,14 @@ BASE_ARMS = (
     "synthetic",
     "combined",
     "combined_class_weight",
+    "control_shuffled",
+    "control_noise",
 )
 COMPARATORS = ("real", "class_weight", "logit_adjust", "oversample", "augment")
 DIHEDRALS = 7
 """Flips and quarter turns beside the identity, numbered 1..7."""
+NOISE_VIEW = 8
+"""The view of an image that is noise of its size (core.features.preprocess.NOISE)."""
 
 _RATIO_ARM = re.compile(r"combined_r(?P<ratio>\d+(\.\d+)?)")
 MAX_RATIO = 100.0
@@ -103,7 +108,8 @@ class Training:
     """What one arm fits on.
 
     real and dihedral go together: row of the real image and which of its 8 flips and turns (0: as
-    it is); synthetic are rows of synthetic images. labels and weights (None: all 1) run over real,
+    it is); synthetic are rows of synthetic images, all seen in ``synthetic_view`` (0: as they are,
+    NOISE_VIEW: noise in their place). labels and weights (None: all 1) run over real,
     then synthetic. priors (None: none) are the class shares that the decision is divided by.
     shortfalls say in words what an arm could not reach.
     """
@@ -115,6 +121,7 @@ class Training:
     weights: NDArray[np.float64] | None = None
     priors: NDArray[np.float64] | None = None
     shortfalls: dict[int, int] = field(default_factory=dict)
+    synthetic_view: int = 0
 
 
 def compose(arm: Arm, side: Side, rng: np.random.Generator) -> Training:
@@ -134,9 +141,23 @@ def compose(arm: Arm, side: Side, rng: np.random.Generator) -> Training:
     if not arm.needs_synthetic:
         return _training(side, side.real, plain, side.synthetic[:0], arm)
     if arm.ratio is None:
-        return _training(side, side.real, plain, side.synthetic, arm)
+        return _control(arm, _training(side, side.real, plain, side.synthetic, arm), rng)
     chosen, missing = _by_ratio(arm.ratio, side, rng)
     return _training(side, side.real, plain, chosen, arm, missing)
+
+
+def _control(arm: Arm, combined: Training, rng: np.random.Generator) -> Training:
+    """Take from the synthetic images what a negative control takes: their labels or their pixels.
+
+    What still helps afterwards is their number alone. Other arms stay as they are.
+    """
+    if arm.id == "control_noise":
+        return replace(combined, synthetic_view=NOISE_VIEW)
+    if arm.id == "control_shuffled":
+        labels, cut = combined.labels.copy(), len(combined.real)
+        labels[cut:] = rng.permutation(labels[cut:])
+        return replace(combined, labels=labels)
+    return combined
 
 
 def _training(

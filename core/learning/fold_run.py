@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FeatureKey = tuple[str, int]
-"""A stored image by its hash, and which of its 8 flips and turns."""
+"""A stored image by its hash, and which of its views: 8 flips and turns, or noise."""
 
 LoadFeatures = Callable[[Sequence[FeatureKey]], "NDArray[np.float32]"]
 Tick = Callable[[float, float], None]
@@ -223,7 +223,7 @@ def _keys(
 ) -> list[FeatureKey]:
     pairs = zip(training.real.tolist(), training.dihedral.tolist(), strict=True)
     return [(members.records[i].sha256, d) for i, d in pairs] + [
-        (synthetic[i].sha256, 0) for i in training.synthetic.tolist()
+        (synthetic[i].sha256, training.synthetic_view) for i in training.synthetic.tolist()
     ]
 
 

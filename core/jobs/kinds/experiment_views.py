@@ -1,4 +1,7 @@
-"""A part of an experiment's features: flips and turns of real images, for the arm ``augment``."""
+"""A part of an experiment's features: views that images are not stored in, for some of its arms.
+
+Flips and turns of real images for ``augment``, noise of synthetic ones for ``control_noise``.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,14 @@ from core.jobs.spec import Params, Result, VersionId, job_kind
 
 View = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1, le=7)]]
 """Row of the experiment's cohort, and which flip or turn of that image."""
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class ExperimentViewsParams(Params):
-    """Views that some fold trains on; no view stands in two jobs of one experiment."""
+    """Views that some fold trains on; no view stands in two jobs of one experiment.
+
+    noise holds the sha256 of images whose noise is wanted.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -30,7 +37,8 @@ class ExperimentViewsParams(Params):
 
     dataset_version_id: VersionId
     backbone: str
-    views: list[View] = Field(min_length=1)
+    views: list[View] = Field(default_factory=list)
+    noise: list[Sha256] = Field(default_factory=list)
 
 
 class ExperimentViewsResult(Result):
@@ -47,11 +55,13 @@ class ExperimentViewsResult(Result):
     public=False,
 )
 def experiment_views(ctx: JobContext, params: ExperimentViewsParams) -> ExperimentViewsResult:
-    """Compute the features of some flips and turns into the shared cache."""
+    """Compute the features of some views into the shared cache."""
     from core.features.extract import FeatureItem, features
+    from core.learning.arms import NOISE_VIEW
     from core.learning.cohort import cohort
 
     records = cohort(ctx.manifest(params.dataset_version_id)).records
     items = [FeatureItem(records[row].sha256, view) for row, view in params.views]
+    items += [FeatureItem(sha256, NOISE_VIEW) for sha256 in params.noise]
     table = features(ctx, items, params.backbone)
     return ExperimentViewsResult(computed=table.computed, cached=table.cached)

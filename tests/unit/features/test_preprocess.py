@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.features.preprocess import border_median, dihedral, square
+from core.features.preprocess import NOISE, border_median, dihedral, square, view
+from core.learning.arms import NOISE_VIEW
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 90), st.integers(1, 90), st.booleans(), st.integers(2, 32), st.integers(0, 255)
 )
@@ -54,3 +56,15 @@ def test_dihedral_views_are_the_eight_symmetries() -> None:
     assert np.array_equal(views[4], pixels[:, ::-1])
     with pytest.raises(ValueError, match=r"0\.\.7"):
         dihedral(pixels, 8)
+
+
+def test_the_noise_of_an_image_has_its_size_and_nothing_else_of_it() -> None:
+    pixels = np.full((40, 60, 3), 90, dtype=np.uint8)
+    noise = view(pixels, NOISE, b"a")
+    assert noise.shape == pixels.shape
+    assert noise.dtype == np.uint8
+    assert 120 < noise.mean() < 135
+    assert np.array_equal(noise, view(np.zeros_like(pixels), NOISE, b"a"))
+    assert not np.array_equal(noise, view(pixels, NOISE, b"b"))
+    assert np.array_equal(view(pixels, 3, b"a"), dihedral(pixels, 3))
+    assert NOISE == NOISE_VIEW

@@ -15,6 +15,7 @@ import pytest
 
 from core.features import extract
 from core.features.extract import FeatureItem, FeatureTable
+from core.features.preprocess import view
 from core.ingest.images import decode, encode_png, pixel_sha256
 from core.jobs.context import JobContext
 from core.jobs.spec import JOB_KINDS, Params, Result, VersionId
@@ -49,8 +50,8 @@ def statistics(
     """Mean and deviation of each channel in each quarter of the image: 24 numbers."""
     rows = []
     for item in items:
-        pixels = decode(ctx.blob(item.sha256)).astype(np.float32)
-        pixels = np.rot90(pixels, item.dihedral % 4)
+        stored = decode(ctx.blob(item.sha256))
+        pixels = view(stored, item.dihedral, bytes.fromhex(item.sha256)).astype(np.float32)
         half = pixels.shape[0] // 2
         quarters = [pixels[:half, :half], pixels[half:, :half], pixels[:half, half:]]
         quarters.append(pixels[half:, half:])

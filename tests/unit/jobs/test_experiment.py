@@ -13,6 +13,7 @@ import pytest
 
 from core.errors import DermSynthError, InvalidInput, LeakDetected
 from core.features import extract, shards
+from core.features.preprocess import NOISE
 from core.jobs.kinds.experiment import ExperimentParams, check
 from core.jobs.spec import JOB_KINDS
 from core.learning.verdict_schema import json_schema
@@ -186,11 +187,18 @@ def test_turned_images_are_computed_once_before_the_folds(
     monkeypatch.setattr(extract, "features", watched)
     monkeypatch.setattr(shards, "SHARD_IMAGES", 20)
     version = runner.version(real_images(runner, COUNTS))
-    run(runner, version, arms=["real", "augment", "combined"], legacy_protocol=False)
+    arms = ["real", "augment", "combined", "control_noise", "control_shuffled"]
+    outcome = run(runner, version, arms=arms, legacy_protocol=False)
+    assert [row["arm"] for row in outcome.result["table"]] == arms
+    assert all(row["balanced_accuracy"] is not None for row in outcome.result["table"])
+    page = outcome.artifacts["report.html"].read_text()
+    assert "Control: noise images" in page
+    assert "Control: labels permuted" in page
     early = [view for kind, view in seen if kind == "experiment_views"]
     assert len(early) == len(set(early)) > 20
     assert runner.kinds_run.count("experiment_views") == -(-len(early) // 20)
     assert {view for kind, view in seen if kind == "experiment_shard"} == set(early)
+    assert {view for _, view in early} > {1, 2, NOISE}
     last_view = max(i for i, k in enumerate(runner.kinds_run) if k == "experiment_views")
     assert last_view < runner.kinds_run.index("experiment_shard")
 

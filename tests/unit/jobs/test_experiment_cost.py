@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.jobs.context import ClassSummary, Inputs, VersionInput
@@ -57,6 +57,7 @@ def test_the_plan_and_the_given_versions_are_counted_by_class() -> None:
     assert sizes.planned == 60
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 40), st.integers(0, 60)), min_size=2, max_size=5),
     st.sampled_from([0.5, 1.0, 3.0]),

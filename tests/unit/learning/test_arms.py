@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from core.errors import UnknownName
 from core.learning.arms import (
+    NOISE_VIEW,
     Side,
     compose,
     parse_arm,
@@ -135,3 +136,32 @@ def test_arms_are_listed_once() -> None:
 def test_synthetic_images_need_all_their_groups_on_the_training_side() -> None:
     ids = [("g1",), ("g1", "g2"), ("g1", "g3"), (), ("elsewhere",)]
     assert usable_synthetic(ids, {"g1", "g2"}) == [0, 1, 3]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 12), min_size=3, max_size=3),
+    st.lists(st.integers(0, 60), min_size=3, max_size=3),
+)
+def test_controls_have_the_images_of_combined_without_their_labels_or_pixels(
+    real: list[int], made: list[int]
+) -> None:
+    of = side(real, made)
+    combined, shuffled, noise = (
+        compose(parse_arm(arm), of, np.random.default_rng(0))
+        for arm in ("combined", "control_shuffled", "control_noise")
+    )
+    cut = len(combined.real)
+    for control in (shuffled, noise):
+        assert control.real.tolist() == combined.real.tolist()
+        assert control.synthetic.tolist() == combined.synthetic.tolist()
+        assert np.bincount(control.labels).tolist() == np.bincount(combined.labels).tolist()
+        assert control.labels[:cut].tolist() == combined.labels[:cut].tolist()
+    assert [t.synthetic_view for t in (combined, shuffled, noise)] == [0, 0, NOISE_VIEW]
+    assert noise.labels.tolist() == combined.labels.tolist()
+
+
+def test_shuffled_labels_are_others() -> None:
+    of = side([5, 5, 5], [0, 30, 30])
+    shuffled = compose(parse_arm("control_shuffled"), of, np.random.default_rng(0))
+    assert 15 < (shuffled.labels[15:] != of.synthetic_labels).sum() < 45
