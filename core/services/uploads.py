@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
+from io import FileIO
 from pathlib import Path
+from threading import Lock
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -110,11 +112,17 @@ def position(upload: Upload) -> dict[str, str]:
 
 @dataclass(slots=True)
 class Chunk:
-    """An open place for the next bytes of one upload; nobody else can write to it."""
+    """An open place for the next bytes of one upload; nobody else can write to it.
+
+    ``lock`` is held while the file is used. A request may be cancelled while a thread of it still
+    writes: the file is closed after that, never under it, and not written to once it is closed
+    (ValueError). A descriptor closed too early is soon that of another file.
+    """
 
     upload: Upload
-    file: int
+    file: FileIO
     offset: int
+    lock: Lock = field(default_factory=Lock)
 
     def write(self, data: bytes) -> None:
         """Append; PayloadTooLarge for bytes beyond the announced length, StorageFull."""
@@ -124,12 +132,17 @@ class Chunk:
                 code="upload_too_long",
             )
         require_room(len(data))
-        with disk_errors():
+        with self.lock, disk_errors():
             view = memoryview(data)
             while view:
-                written = os.pwrite(self.file, view, self.offset)
+                written = os.pwrite(self.file.fileno(), view, self.offset)
                 self.offset += written
                 view = view[written:]
+
+    def close(self) -> None:
+        """Let others write, once nobody uses the file any more."""
+        with self.lock:
+            self.file.close()
 
 
 @contextmanager
@@ -145,20 +158,19 @@ def chunk(
     path = upload_path(upload_id)
     with disk_errors():
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
+        file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+    with file:
         _lock(file)
         with factory() as session:
             upload = uploads.live(session, principal, upload_id)
         if upload.completed_at is not None or upload.received != offset:
             raise wrong_offset(upload)
         _match_row(file, upload.received)
-        yield Chunk(upload, file, offset)
-    finally:
-        os.close(file)
+        with closing(Chunk(upload, file, offset)) as part:
+            yield part
 
 
-def _lock(file: int) -> None:
+def _lock(file: FileIO) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -167,13 +179,13 @@ def _lock(file: int) -> None:
         ) from None
 
 
-def _match_row(file: int, received: int) -> None:
+def _match_row(file: FileIO, received: int) -> None:
     """Cut off what a crashed process wrote and never recorded."""
-    if os.fstat(file).st_size < received:
+    if os.fstat(file.fileno()).st_size < received:
         raise Conflict(
             "Bytes of this upload were lost on the server; begin a new one", code="upload_damaged"
         )
-    os.ftruncate(file, received)
+    file.truncate(received)
 
 
 def save(factory: sessionmaker[Session], principal: Principal, part: Chunk) -> Upload:
@@ -181,8 +193,13 @@ def save(factory: sessionmaker[Session], principal: Principal, part: Chunk) -> U
 
     InvalidInput ``checksum_mismatch``: the upload is empty again.
     """
+    with part.lock:
+        return _save(factory, principal, part)
+
+
+def _save(factory: sessionmaker[Session], principal: Principal, part: Chunk) -> Upload:
     with disk_errors():
-        os.fdatasync(part.file)
+        os.fdatasync(part.file.fileno())
     whole = part.offset == part.upload.length
     mismatch = whole and _mismatch(part.upload)
     with factory.begin() as session:
@@ -191,7 +208,7 @@ def save(factory: sessionmaker[Session], principal: Principal, part: Chunk) -> U
         if whole and not mismatch:
             upload.completed_at = jobs.database_now(session)
     if mismatch:
-        os.ftruncate(part.file, 0)
+        part.file.truncate(0)
         raise InvalidInput(
             f"The bytes that arrived do not have the sha256 {upload.sha256}; send them again",
             code="checksum_mismatch",
