@@ -3,81 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import httpx
 from sqlalchemy import text
 
 from api.rate_limit import RateLimit
-from core.config import Settings
+from tests.api.sockets import connected, problem, to_the_end
 from tests.api.world import World
-
-DEADLINE = 15.0
-"""No test waits longer; the settings under test are of one second."""
-
-
-@contextmanager
-def connected(world: World) -> Iterator[socket.socket]:
-    address = urlsplit(world.url)
-    with socket.create_connection((address.hostname, address.port), timeout=DEADLINE) as made:
-        yield made
-
-
-def to_the_end(connection: socket.socket) -> bytes:
-    """Read until the server closes; a server that never does ends in TimeoutError."""
-    parts = []
-    while part := connection.recv(65536):
-        parts.append(part)
-    return b"".join(parts)
-
-
-def problem(answer: bytes) -> tuple[int, str]:
-    head, _, body = answer.partition(b"\r\n\r\n")
-    return int(head.split()[1]), json.loads(body)["code"]
-
-
-def test_a_head_without_end_is_cut_off(world: World) -> None:
-    most = Settings().max_header_bytes
-    with connected(world) as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Filler: ")
-        connection.sendall(b"a" * (most + 1))
-        assert problem(to_the_end(connection)) == (431, "head_too_large")
-
-
-def test_many_headers_are_too_much_as_well(world: World) -> None:
-    lines = b"".join(b"X-%d: %s\r\n" % (n, b"a" * 100) for n in range(1000))
-    with connected(world) as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + lines + b"\r\n")
-        assert problem(to_the_end(connection)) == (431, "head_too_large")
-
-
-def test_a_head_below_the_limit_is_read(world: World) -> None:
-    filler = "a" * (Settings().max_header_bytes - 1000)
-    assert world.client().get("/healthz", headers={"X-Filler": filler}).status_code == 200
-
-
-def test_a_slow_head_is_given_up(world: World) -> None:
-    with connected(world) as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost:")
-        assert problem(to_the_end(connection)) == (408, "head_too_slow")
-
-
-def test_a_silent_connection_is_closed(world: World) -> None:
-    with connected(world) as connection:
-        assert to_the_end(connection) == b""
-
-
-def test_a_second_request_on_a_connection_has_the_same_limits(world: World) -> None:
-    whole = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with connected(world) as connection:
-        connection.sendall(whole)
-        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-        connection.sendall(whole[:-1])
-        assert problem(to_the_end(connection)) == (408, "head_too_slow")
 
 
 def test_a_body_that_stops_is_refused(world: World) -> None:
