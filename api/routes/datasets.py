@@ -69,11 +69,9 @@ async def create_dataset(
         await form.read(request)
         file = _only_file(form)
         wish = keyed(request, idempotency_key, form.fingerprint())
-        answer, repeated = await run_in_threadpool(
-            _import, principal, upload_id, file, form.fields, wish
-        )
-        if not repeated:
-            form.keep(file)
+        # from here on the thread decides: it goes on where this request is cancelled
+        form.keep(file)
+        answer = await run_in_threadpool(_import, principal, upload_id, file, form.fields, wish)
     return await answer_job(request, principal, answer)
 
 
@@ -96,9 +94,9 @@ def _import(
     file: FilePart,
     fields: dict[str, str],
     wish: Once | None,
-) -> tuple[Answer, bool]:
+) -> Answer:
     filename = file.filename[:255] or "upload"
-    with transaction(sessions()) as session:
+    with uploads.arrival(file.path) as arrival, transaction(sessions()) as session:
 
         def make() -> Answer:
             uploads.record_whole(session, principal, upload_id, length=file.size, filename=filename)
@@ -106,7 +104,9 @@ def _import(
             job = submit(session, principal, JOB_KINDS.get("import"), raw)
             return accepted(job_view.written(job))
 
-        return once(session, principal, wish, make)
+        answer, repeated = once(session, principal, wish, make)
+        arrival.wanted = not repeated
+        return answer
 
 
 @router.get("", operation_id="datasets_list", response_model=schemas.DatasetPage)

@@ -22,7 +22,7 @@ from core.ids import new_id
 from core.services.inputs import upload_path
 from core.services.principal import Principal
 from core.services.quota import charge, require_room
-from core.storage.blobs import BlobStore, disk_errors, sha256_of
+from core.storage.blobs import BlobStore, disk_errors, flush, sha256_of
 
 UPLOAD_RETRY_SECONDS = 60
 
@@ -74,6 +74,29 @@ def _check_room(session: Session, principal: Principal, length: int) -> None:
             retry_after=UPLOAD_RETRY_SECONDS,
             extra={"limit_bytes": settings.max_open_upload_bytes},
         )
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A file that has arrived in one piece; ``wanted`` from when its row is about to be kept."""
+
+    wanted: bool = False
+
+
+@contextmanager
+def arrival(path: Path) -> Iterator[Arrival]:
+    """Put a file on the disk under its name; remove it at the end unless it is wanted.
+
+    Whoever writes its row sets ``wanted`` before the commit: once that has been sent, nobody knows
+    what became of it when the database goes away. A file that stays without a row is an orphan.
+    """
+    made = Arrival()
+    try:
+        _flush_name(path)
+        yield made
+    finally:
+        if not made.wanted:
+            path.unlink(missing_ok=True)
 
 
 def record_whole(
@@ -145,6 +168,13 @@ class Chunk:
             self.file.close()
 
 
+def _flush_name(path: Path) -> None:
+    """Put the name of an upload on the disk, and that of its folder: a row will rely on them."""
+    with disk_errors():
+        for folder in (path.parent, path.parent.parent):
+            flush(folder)
+
+
 @contextmanager
 def chunk(
     factory: sessionmaker[Session], principal: Principal, upload_id: str, offset: int
@@ -200,6 +230,8 @@ def save(factory: sessionmaker[Session], principal: Principal, part: Chunk) -> U
 def _save(factory: sessionmaker[Session], principal: Principal, part: Chunk) -> Upload:
     with disk_errors():
         os.fdatasync(part.file.fileno())
+    if part.upload.received == 0:  # nothing relied on the name before
+        _flush_name(upload_path(part.upload.id))
     whole = part.offset == part.upload.length
     mismatch = whole and _mismatch(part.upload)
     with factory.begin() as session:
@@ -253,8 +285,3 @@ def orphans(factory: sessionmaker[Session]) -> list[Path]:
         return []
     with factory() as session:
         return [upload_path(name) for name in sorted(set(old) - uploads.known(session, old))]
-
-
-def discard(path: Path) -> None:
-    """Remove a file that did not become an upload."""
-    path.unlink(missing_ok=True)

@@ -172,7 +172,7 @@ class BlobStore:
             _flush_volume(self.root)
         else:
             for path in paths:
-                _flush_one(path)
+                flush(path)
 
 
 def stage(data: bytes | Path, folder: Path) -> str:
@@ -225,7 +225,8 @@ def _flush_volume(root: Path) -> None:
         os.close(descriptor)
 
 
-def _flush_one(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Put the bytes of a file, or the names in a folder, on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

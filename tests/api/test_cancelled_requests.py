@@ -12,8 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from api.routes import datasets
 from core.services import uploads
 from core.services.inputs import upload_path
+from core.services.submit import submit
 from core.storage.blobs import sha256_of
 from tests.api.world import World
 
@@ -115,3 +117,24 @@ def test_a_cancelled_upload_writes_to_no_other_file(
     assert {path.read_bytes() for path in paths} == {b"of another tenant"}
     answer = world.client(secret).head(f"/v1/uploads/{upload}")
     assert int(answer.headers["upload-offset"]) <= upload_path(upload).stat().st_size
+
+
+def test_an_import_that_is_accepted_after_its_cancellation_has_its_archive(
+    world: World, monkeypatch: pytest.MonkeyPatch, gate: Gate
+) -> None:
+    monkeypatch.setattr("api.routes.datasets.submit", gate.before(submit))
+    monkeypatch.setattr(datasets, "_import", gate.after(datasets._import))
+    secret, headers = world.key(), {"Idempotency-Key": "once"}
+    form: dict[str, Any] = {"files": {"file": ("a.zip", b"PK" * 1000)}, "data": {"name": "x"}}
+
+    async def scenario() -> None:
+        await cancelled(gate, secret, "POST", "/v1/datasets", headers=headers, **form)
+        gate.open()
+        assert await asyncio.to_thread(gate.left.wait, SECONDS)
+
+    asyncio.run(scenario())
+    client = world.client(secret)
+    answer = client.post("/v1/datasets", headers=headers, **form)
+    assert answer.status_code == 202
+    assert [job["id"] for job in client.get("/v1/jobs").json()["items"]] == [answer.json()["id"]]
+    assert upload_path(answer.json()["params"]["upload_id"]).read_bytes() == b"PK" * 1000

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import psycopg
 import pytest
 from sqlalchemy import func, update
 
 from core.config import get_settings
 from core.db.models import Upload
+from core.db.session import engine
 from core.services.inputs import upload_path
+from core.services.submit import submit
 from core.services.uploads import remove_expired
 from tests.api.world import World
 
@@ -256,6 +262,81 @@ def test_a_form_becomes_an_import(world: World, api: httpx.Client) -> None:
     assert (answer.status_code, job["kind"]) == (202, "import")
     assert job["params"]["name"] == "clinic"
     assert upload_path(job["params"]["upload_id"]).read_bytes() == b"PK" * 1000
+
+
+def test_an_import_whose_commit_was_not_acknowledged_has_its_archive(
+    world: World, api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database goes away once: after it has committed, before it could say so."""
+    headers, lost = {"Idempotency-Key": "once"}, []
+    before = set((world.data_dir / "uploads").glob("*"))
+    dialect = engine().dialect
+    commit = dialect.do_commit
+
+    def submit_then_lose(*arguments: Any) -> Any:
+        job = submit(*arguments)
+        monkeypatch.setattr(dialect, "do_commit", lose)
+        return job
+
+    def lose(connection: Any) -> None:
+        monkeypatch.setattr(dialect, "do_commit", commit)
+        commit(connection)
+        lost.append(connection)
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr("api.routes.datasets.submit", submit_then_lose)
+    form: dict[str, Any] = {"files": {"file": ("a.zip", b"PK" * 1000)}, "data": {"name": "x"}}
+    assert api.post("/v1/datasets", headers=headers, **form).status_code == 503
+    assert len(lost) == 1
+    again = api.post("/v1/datasets", headers=headers, **form)
+    assert again.status_code == 202
+    upload = upload_path(again.json()["params"]["upload_id"])
+    assert upload.read_bytes() == b"PK" * 1000
+    made = set(upload.parent.iterdir()) - before
+    assert made == {upload}  # that of the repetition is gone
+
+
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collect the paths that are put on the disk, and COMMIT for each commit, in their order."""
+    seen: list[str] = []
+    dialect = engine().dialect
+
+    def noted(call: Any, name: Callable[[Any], str]) -> Any:
+        def note(target: Any) -> None:
+            call(target)
+            seen.append(name(target))
+
+        return note
+
+    def path(descriptor: int) -> str:
+        return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+    monkeypatch.setattr(os, "fsync", noted(os.fsync, path))
+    monkeypatch.setattr(os, "fdatasync", noted(os.fdatasync, path))
+    monkeypatch.setattr(dialect, "do_commit", noted(dialect.do_commit, lambda _: "COMMIT"))
+    return seen
+
+
+def test_an_upload_is_on_the_disk_before_its_row_says_so(
+    api: httpx.Client, flushed: list[str]
+) -> None:
+    upload = upload_path(begin(api, 3))
+    flushed.clear()
+    assert send(api, upload.name, 0, b"abc").status_code == 204
+    names = [str(path) for path in (upload, upload.parent, upload.parent.parent)]
+    assert flushed[-4:] == [*names, "COMMIT"]
+
+
+def test_an_archive_is_on_the_disk_before_its_row_says_so(
+    api: httpx.Client, flushed: list[str]
+) -> None:
+    form: dict[str, Any] = {"files": {"file": ("a.zip", b"zip")}, "data": {"name": "x"}}
+    answer = api.post("/v1/datasets", **form)
+    upload = upload_path(answer.json()["params"]["upload_id"])
+    names = [str(path) for path in (upload, upload.parent, upload.parent.parent)]
+    start = flushed.index(names[0])
+    assert flushed[start : start + 4] == [*names, "COMMIT"]
 
 
 @pytest.mark.parametrize(
