@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.chaos.cases import clocks, deaths, disks, ends, freezes, requests, servers, shards
+from tests.chaos.cases import (
+    clocks,
+    deaths,
+    disks,
+    ends,
+    freezes,
+    requests,
+    servers,
+    shards,
+    transfers,
+)
 from tests.chaos.stack import Lab
 
 CASES: dict[str, Callable[[Lab], None]] = {
@@ -24,4 +34,5 @@ CASES: dict[str, Callable[[Lab], None]] = {
     "clock_wrong": clocks.clock_wrong,
     "drained": ends.drained,
     "rolling_restart": requests.rolling_restart,
+    "transfers_restarted": transfers.transfers_restarted,
 }
