@@ -72,10 +72,15 @@ class Settings(BaseSettings):
 
     max_upload_bytes: int = Field(50 * GIB, gt=0, description="Largest upload.")
     max_body_bytes: int = Field(8 * 1024**2, gt=0, description="Largest JSON body.")
-    max_header_bytes: int = Field(32 * 1024, gt=0, description="Largest head of a request.")
+    max_header_bytes: int = Field(
+        32 * 1024, gt=0, description="Largest head of a request, and its largest trailers."
+    )
     header_seconds: float = Field(10.0, gt=0, description="Longest arrival of a request's head.")
     body_idle_seconds: float = Field(
-        60.0, gt=0, description="A request whose body stops for longer is refused."
+        60.0,
+        gt=0,
+        description="A request whose body stops for longer is refused; one that is answered before"
+        " its body has arrived has as long to send the rest.",
     )
     max_archive_files: int = Field(200_000, gt=0, description="Most entries of an archive.")
     max_archive_bytes: int = Field(50 * GIB, gt=0, description="Most bytes of an unpacked archive.")
