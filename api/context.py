@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -13,13 +14,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics.http import HttpMetrics, route_of
 from api.problem import error_response, http_problem, internal_problem, problem_response
-from core.errors import InvalidInput
+from core.errors import InvalidInput, Unavailable
 from core.ids import new_id
 from core.logs import about
 from core.tracing import Span, span
 
 log = logging.getLogger("api.access")
 
+RETRY_SECONDS = 5
+"""After which the process that follows surely serves."""
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SECURITY_HEADERS = {
@@ -87,6 +90,10 @@ class RequestContext:
                 await self.app(scope, receive, send_with_headers)
         except ClientDisconnect:
             log.info("the client went away")
+        except asyncio.CancelledError:  # the server ends; what a thread has begun it finishes
+            if answer.status:
+                raise
+            await error_response(scope, _ending())(scope, receive, send_with_headers)
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if answer.status:  # it is under way: only a broken connection can tell the client
@@ -103,6 +110,14 @@ class RequestContext:
             measured.fail(str(answer.status))
         self.metrics.observe(scope, answer.status, seconds)
         _log(scope, route, answer.status, seconds)
+
+
+def _ending() -> Unavailable:
+    return Unavailable(
+        "The service is being restarted; send the request again, with the same Idempotency-Key",
+        code="restarting",
+        retry_after=RETRY_SECONDS,
+    )
 
 
 @dataclass(slots=True)

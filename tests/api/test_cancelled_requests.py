@@ -61,7 +61,9 @@ def gate() -> Iterator[Gate]:
     gate.open()
 
 
-async def cancelled(gate: Gate, secret: str, *arguments: Any, **options: Any) -> None:
+async def cancelled(
+    gate: Gate, secret: str, *arguments: Any, **options: Any
+) -> asyncio.Task[httpx.Response]:
     """Send a request and cancel its task as uvicorn does, while its thread is at the gate."""
     from api.main import create_app
 
@@ -72,6 +74,7 @@ async def cancelled(gate: Gate, secret: str, *arguments: Any, **options: Any) ->
         assert await asyncio.to_thread(gate.reached.wait, SECONDS)
         task.cancel()
         await asyncio.wait([task], timeout=0.2)  # whoever closes what the thread uses does it now
+        return task
 
 
 def victims(folder: Path) -> list[Path]:
@@ -128,9 +131,12 @@ def test_an_import_that_is_accepted_after_its_cancellation_has_its_archive(
     form: dict[str, Any] = {"files": {"file": ("a.zip", b"PK" * 1000)}, "data": {"name": "x"}}
 
     async def scenario() -> None:
-        await cancelled(gate, secret, "POST", "/v1/datasets", headers=headers, **form)
+        task = await cancelled(gate, secret, "POST", "/v1/datasets", headers=headers, **form)
         gate.open()
         assert await asyncio.to_thread(gate.left.wait, SECONDS)
+        refused = await task
+        assert (refused.status_code, refused.json()["code"]) == (503, "restarting")
+        assert refused.headers["Retry-After"]
 
     asyncio.run(scenario())
     client = world.client(secret)
