@@ -28,6 +28,7 @@ MOST_IMAGES = 3000
 METRICS = ("distance_ratio", "authpct", "membership_auc")
 Values = NDArray[np.float64]
 _FEW_GROUPS = "too few groups for an interval"
+_ENDLESS = "the interval has no finite end: too many images equal a held-out one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,11 @@ def privacy_rows(
 
     distance_ratio: the median of the distance to the nearest member over that to the nearest
     held-out image; 1: no closer to what was seen, below: closer. Members that an image of a
-    derivative generator declares (by group) do not count. authpct (Alaa et al. 2022): the share of
-    images farther from their nearest member than that is from the next member; floor: the same of
-    held-out images. membership_auc: how well the distance to the nearest synthetic image tells
-    members from held-out ones; 0.5: not at all. Both only for novel generators. Refused below
-    LEAST images in a set.
+    derivative generator declares (by group) do not count; one that declares them all is left out.
+    authpct (Alaa et al. 2022): the share of images farther from their nearest member than that is
+    from the next member; floor: the same of held-out images. membership_auc: how well the distance
+    to the nearest synthetic image tells members from held-out ones; 0.5: not at all. Both only for
+    novel generators. Refused below LEAST images in a set, and where the median is not finite.
     """
     labels = sorted(set(real.labels) & set(synthetic.labels))
     scopes: list[tuple[str | None, list[str]]] = [(None, labels)]
@@ -77,6 +78,18 @@ def privacy_rows(
         for scope, names in scopes
         for row in _Scope.draw(scope, names, real, synthetic, told, rng).rows(told, backbone, rng)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What came of one measure; without a value, the reason. n: None for that of the scope."""
+
+    value: float | None
+    interval: tuple[float, float] | None = None
+    floor: float | None = None
+    n: int | None = None
+    left_out: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +144,16 @@ class _Scope:
             if reasons[name]:
                 rows.append(_refused(metric, self.label, backbone, self.n, reasons[name]))
                 continue
-            value, interval, floor = compute[name]()
-            reason = None if interval else _FEW_GROUPS
+            found = compute[name]()
+            n = self.n if found.n is None else min(self.n, found.n)
+            if found.value is None:
+                rows.append(_refused(metric, self.label, backbone, n, found.reason))
+                continue
+            reason = found.reason or (None if found.interval else _FEW_GROUPS)
             row = QualityRow(
-                metric, self.label, backbone, self.n, value, interval, floor, reason=reason
-            )
+                metric, self.label, backbone, n, found.value, found.interval, found.floor,
+                reason=reason, left_out=found.left_out,
+            )  # fmt: skip
             rows.append(row)
         return rows
 
@@ -147,21 +165,33 @@ class _Scope:
             f"synthetic images, at least {LEAST} of each are needed"
         )
 
-    def _distance_ratio(
-        self, novel: bool, rng: np.random.Generator
-    ) -> tuple[float, tuple[float, float] | None, float | None]:
+    def _distance_ratio(self, novel: bool, rng: np.random.Generator) -> _Found:
         declared = None if novel else _related(self.made, self.members)
-        seen, _ = nearest(self.made.features, self.members.features, declared)
-        unseen, _ = nearest(self.made.features, self.held_out.features)
+        # an image that declares every member is as near to none of them
+        rows = np.arange(len(self.made.labels))
+        if declared is not None:
+            rows = np.flatnonzero(~declared.all(axis=1))
+            declared = declared[rows]
+        made, left_out = self.made.part(rows), len(self.made.labels) - len(rows)
+        if len(rows) < LEAST:
+            return _Found(None, n=len(rows), reason=_all_declared(len(rows), left_out))
+        seen, _ = nearest(made.features, self.members.features, declared)
+        unseen, _ = nearest(made.features, self.held_out.features)
         ratios = np.divide(seen, unseen, out=np.full(len(seen), np.inf), where=unseen > 0)
         ratios[(seen == 0) & (unseen == 0)] = 1.0
-        draws = group_draws(self.made.groups(), self.made.labels, rng)
-        interval = None if draws is None else percentiles(_medians(ratios, draws))
-        return float(np.median(ratios)), interval, 1.0
+        median = float(np.median(ratios))
+        if not np.isfinite(median):
+            reason = "half of the images or more equal a held-out one: the ratio is endless"
+            return _Found(None, n=len(rows), reason=reason)
+        draws = group_draws(made.groups(), made.labels, rng)
+        interval, reason = None, ""
+        if draws is not None:
+            medians = _medians(ratios, draws)
+            interval = percentiles(medians) if np.isfinite(medians).all() else None
+            reason = "" if interval else _ENDLESS
+        return _Found(median, interval, 1.0, len(rows), left_out, reason)
 
-    def _authenticity(
-        self, rng: np.random.Generator
-    ) -> tuple[float, tuple[float, float] | None, float | None]:
+    def _authenticity(self, rng: np.random.Generator) -> _Found:
         members = self.members.features
         itself = np.eye(len(members), dtype=bool)
         apart, _ = nearest(members, members, itself)
@@ -173,11 +203,9 @@ class _Scope:
         values = authentic(self.made)
         draws = group_draws(self.made.groups(), self.made.labels, rng)
         interval = ratio_interval(values, np.ones(len(values)), draws)
-        return float(values.mean()), interval, float(authentic(self.held_out).mean())
+        return _Found(float(values.mean()), interval, float(authentic(self.held_out).mean()))
 
-    def _attack(
-        self, rng: np.random.Generator
-    ) -> tuple[float, tuple[float, float] | None, float | None]:
+    def _attack(self, rng: np.random.Generator) -> _Found:
         sides = (self.members, self.held_out)
         far = [nearest(side.features, self.made.features)[0] for side in sides]
         wins = (far[0][:, None] < far[1]).astype(np.float32)
@@ -188,7 +216,14 @@ class _Scope:
             sums = ((ours.astype(np.float32) @ wins) * theirs).sum(axis=1, dtype=np.float64)
             pairs = ours.sum(axis=1, dtype=np.float64) * theirs.sum(axis=1, dtype=np.float64)
             interval = percentiles(sums / pairs)
-        return float(wins.mean()), interval, 0.5
+        return _Found(float(wins.mean()), interval, 0.5)
+
+
+def _all_declared(left: int, left_out: int) -> str:
+    return (
+        f"{left} synthetic images have a member that they do not declare, {left_out} declare every "
+        f"one; at least {LEAST} are needed"
+    )
 
 
 def _drawn(sets: Mapping[str, Index], quota: Mapping[str, int], rng: np.random.Generator) -> Index:

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from core.ingest.alignment import AlignThreshold
 from core.ingest.duplicates import NearThreshold
+from core.manifest import canonical_json
 from core.quality import nearest as nearest_module
 from core.quality import privacy as module
 from core.quality.copies import Copy, Screening
@@ -106,6 +107,40 @@ def test_derivative_images_have_a_ratio_without_the_members_that_they_declare() 
         row = rows[name, None]
         assert (row.value, row.estimable) == (None, False)
         assert "novel generators only" in str(row.reason)
+
+
+def test_an_image_that_declares_every_member_is_left_out() -> None:
+    side = _side(_real(), "r")
+    one_patient = replace(side, group_ids=(("p",),) * N + side.group_ids[N:])
+    made = _side(np.random.default_rng(5).normal(size=(N, DIMENSION)), "s")
+    for declare, n in ((N, 0), (N - 49, 49), (N - 50, 50)):
+        some = replace(made, group_ids=(("p",),) * declare + made.group_ids[declare:])
+        row = _rows(one_patient, some, _told(novel=False))["distance_ratio", None]
+        canonical_json(row.as_json())
+        assert row.n == n
+        if n < 50:
+            assert (row.value, row.estimable) == (None, False)
+            assert f"{declare} declare every one" in str(row.reason)
+        else:
+            alone = _rows(one_patient, made.part(np.arange(declare, N)), _told(novel=False))
+            assert row.value == alone["distance_ratio", None].value
+            assert row.left_out == declare
+
+
+@pytest.mark.parametrize(
+    ("equal", "estimable"), [(N, False), (N // 2 + 1, False), (N // 2 - 1, True)]
+)
+def test_images_that_equal_held_out_ones_have_no_endless_ratio(equal: int, estimable: bool) -> None:
+    half = np.random.default_rng(0).integers(1, 99, size=(N // 2, DIMENSION)).astype(float)
+    held_out = np.concatenate([half, -half])  # their mean is 0: distances are exact
+    real = np.concatenate([held_out + 0.5, held_out])
+    made = np.random.default_rng(6).integers(1, 99, size=(N, DIMENSION)) + 0.25
+    made[:equal] = held_out[:equal]
+    row = _rows(_side(real, "r"), _side(made, "s"), _told())["distance_ratio", None]
+    canonical_json(row.as_json())
+    assert row.estimable is estimable
+    assert row.interval is None
+    assert "equal a held-out one" in str(row.reason)
 
 
 def test_both_sets_are_equally_large_class_by_class() -> None:
