@@ -50,6 +50,8 @@ class VersionInput(_Frozen):
     generator: dict[str, Any] | None = None
     created_at: str = ""
     """ISO time at which it was published."""
+    made_of: tuple[str, ...] = ()
+    """Versions of real images that a synthetic one was made of, also before it was revised."""
 
 
 class ModelInput(_Frozen):

@@ -8,7 +8,7 @@ group; both sets are drawn equally large, class by class. Copies have rows of th
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,13 +44,28 @@ class Membership:
 
 
 def membership(
-    generator: Mapping[str, object] | None, real: Sequence[ImageRecord], novel: bool
+    generator: Mapping[str, object] | None,
+    made_of: Collection[str],
+    version_id: str,
+    real: Sequence[ImageRecord],
+    novel: bool,
 ) -> Membership:
-    """Read off what a version says of its generator which real images were held out."""
+    """Read off what a version says of its generator which real images were held out.
+
+    made_of: the real versions that it was made of. real: the images of ``version_id``; of another
+    version than those the generator may have seen none, so it has neither members nor held-out.
+    """
     sources = (generator or {}).get("sources")
     held_out = np.array([record.split != "train" for record in real], dtype=bool)
     unknown = ""
-    if sources == "all":
+    if not made_of:
+        unknown = "the version does not say which real images it was made of, or they were deleted"
+    elif version_id not in made_of:
+        unknown = (
+            f"the synthetic images were made of {', '.join(sorted(made_of))}, not of {version_id}: "
+            "compare them with that"
+        )
+    elif sources == "all":
         unknown = "the generator could use every real image (sources: all): none is held out"
     elif sources != "train":
         unknown = "the version does not say which real images its generator could use"

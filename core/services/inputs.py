@@ -68,6 +68,7 @@ def _version(session: Session, tenant_id: str, reference: Reference) -> VersionI
         group_basis=version.info.get("group_basis", "image"),
         generator=version.info.get("generator"),
         created_at=version.created_at.isoformat(),
+        made_of=rows.made_of(session, version),
     )
 
 

@@ -14,8 +14,10 @@ import pytest
 from PIL import Image as Picture
 from sqlalchemy import text
 
+from core.db.models import Job
 from core.db.repositories.datasets import lock_dataset
 from core.ids import new_id
+from core.jobs.context import Inputs
 from tests.api.world import World, png
 
 WAITING = text(
@@ -256,6 +258,25 @@ def test_deletion_names_what_depends(world: World, api: httpx.Client) -> None:
     api.post(f"/v1/jobs/{job.json()['id']}/cancel")
     assert api.delete(f"/v1/datasets/{derived.dataset_id}").status_code == 204
     assert api.delete(f"/v1/datasets/{draft.dataset_id}").status_code == 204
+
+
+def test_a_job_is_told_of_which_real_images_a_version_was_made(
+    world: World, api: httpx.Client
+) -> None:
+    older = world.version()
+    source = world.version(parents=(older.id,))
+    made = world.version(kind="synthetic", parents=(source.id,))
+    job = {"dataset_version_id": source.id, "synthetic_version_id": made.id}
+    for _ in range(2):  # the second one is of the version as it was revised
+        job_id = api.post("/v1/jobs/evaluate", json=job).json()["id"]
+        with world.sessions() as session:
+            told = Inputs.model_validate(session.get_one(Job, job_id).inputs).versions
+        assert told[job["synthetic_version_id"]].made_of == (source.id,)
+        assert told[source.id].made_of == ()
+        image = api.get(f"/v1/dataset-versions/{made.id}/images").json()["items"][0]["id"]
+        changed = {"quarantine": [image]}
+        revised = api.post(f"/v1/datasets/{made.dataset_id}/versions", json=changed).json()
+        job["synthetic_version_id"] = revised["id"]
 
 
 def test_an_image_of_nobody_is_404(api: httpx.Client) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import any_, select
 from sqlalchemy.orm import Session
 
 from core.db.models import Dataset, DatasetVersion, TrainedModel, Upload
@@ -18,6 +18,23 @@ def version(session: Session, tenant_id: str, version_id: str) -> tuple[DatasetV
         .with_for_update(read=True, of=DatasetVersion)
     ).first()
     return None if row is None else (row[0], row[1])
+
+
+def made_of(session: Session, version: DatasetVersion) -> tuple[str, ...]:
+    """Return the real versions nearest above a synthetic one; those that were deleted are not."""
+    if version.kind == "real":
+        return ()
+    own = select(DatasetVersion.id, DatasetVersion.kind, DatasetVersion.parents)
+    above = own.where(
+        DatasetVersion.id == version.id, DatasetVersion.tenant_id == version.tenant_id
+    ).cte(recursive=True)
+    above = above.union(
+        own.join(above, DatasetVersion.id == any_(above.c.parents)).where(
+            above.c.kind == "synthetic", DatasetVersion.tenant_id == version.tenant_id
+        )
+    )
+    found = select(above.c.id).where(above.c.kind == "real").order_by(above.c.id)
+    return tuple(session.scalars(found))
 
 
 def model(session: Session, tenant_id: str, model_id: str) -> TrainedModel | None:

@@ -193,7 +193,10 @@ def _of_privacy(
     items = [FeatureItem(record.sha256) for record in (*real, *made)]
     matrix = features(ctx, items, params.backbone, span=(0.9, 0.95)).matrix
     sides = _side(real, matrix[: len(real)]), _side(made, matrix[len(real) :])
-    told = membership(ctx.inputs.versions[version].generator, real, bool(novel))
+    made_by = ctx.inputs.versions[version]
+    told = membership(
+        made_by.generator, made_by.made_of, params.dataset_version_id, real, bool(novel)
+    )
     rng = ctx.rng(PRIVACY, params.backbone)
     return copies_rows(found, left_out) + privacy_rows(*sides, told, params.backbone, rng)
 

@@ -145,6 +145,7 @@ class InlineRunner:
                 licence=draft.licence,
                 group_basis=draft.info.get("group_basis", "image"),
                 generator=draft.info.get("generator"),
+                made_of=tuple(p for p in draft.parents if draft.kind == "synthetic"),
             )
         for model in outcome.models:
             self.models[model.id] = ModelInput(id=model.id, files=model.files, info=model.info)

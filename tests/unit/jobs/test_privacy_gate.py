@@ -224,6 +224,12 @@ def test_a_novel_generator_publishes_its_copies_quarantined(runner: InlineRunner
     attack = rows["membership_auc_efficientnet_lite0", "wart"]
     assert not attack["estimable"]
     assert "at least 50" in attack["reason"]
+    another = runner.version(records)
+    asked["dataset_version_id"] = another
+    rows = runner.run("evaluate", asked | {"metrics": ["privacy"]}).result["rows"]
+    told = {r["reason"] for r in rows if r["metric"].startswith(("distance", "authpct", "member"))}
+    says = f"the synthetic images were made of {version}, not of {another}: compare them with that"
+    assert told == {says}
 
 
 def test_a_derivative_generator_is_not_held_up(runner: InlineRunner) -> None:

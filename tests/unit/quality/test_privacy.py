@@ -188,11 +188,24 @@ def test_images_that_all_hang_together_have_no_interval() -> None:
 )
 def test_who_was_held_out_is_what_the_generator_says(generator: Any, says: str) -> None:
     real = [record("r1", "a", "g1"), record("r2", "a", "g2", split="test")]
-    told = membership(generator, real, novel=True)
+    told = membership(generator, ["dsv_1"], "dsv_1", real, novel=True)
     assert told.held_out.tolist() == [False, True]
     assert (says in told.unknown) if says else told.unknown == ""
     rows = _rows(_side(_real(), "r"), _side(_real(), "s"), _told(unknown=told.unknown))
     assert rows["distance_ratio", None].estimable is not bool(says)
+
+
+@pytest.mark.parametrize(
+    ("made_of", "says"),
+    [(["dsv_1"], ""), (["dsv_0", "dsv_1"], ""), (["dsv_2"], "made of dsv_2, not of dsv_1"),
+     ([], "does not say")],
+)  # fmt: skip
+def test_images_of_another_version_are_neither_members_nor_held_out(
+    made_of: list[str], says: str
+) -> None:
+    real = [record("r1", "a", "g1")]
+    told = membership({"sources": "train"}, made_of, "dsv_1", real, novel=True)
+    assert (says in told.unknown) if says else told.unknown == ""
 
 
 def test_no_shared_class_no_images() -> None:
