@@ -24,12 +24,26 @@ _ids: ContextVar[Mapping[str, str | int]] = ContextVar("ids", default={})  # noq
 
 REDACTED = "[redacted]"
 _NAMED = r"password|passwd|secret|token|api[_-]?key|pepper|dermsynth_session"
+_QUOTED = (
+    r"(?:b|r|br|rb|u|f)?(?P<escape>\\{0,15})(?P<quote>\"{3}|'{3}|[\"'])"
+    r"(?:.*?(?<!\\)(?P=escape)(?P=quote)|.*)"
+)
+"""To its end, which is such a quote with as many backslashes before it; without one, everything."""
 _SECRETS = (
     (re.compile(r"dsk_[\w-]+"), REDACTED),
     (re.compile(r"whsec_[\w+/=-]+"), REDACTED),
-    (re.compile(r"(://[^/\s:@]*:)[^@\s/]+@"), rf"\1{REDACTED}@"),
+    (
+        re.compile(r"(://[^/\s:@]*:)(?!\d{1,5}[/?#])[^@\s]{1,500}@(?:[^@\s/]{0,500}@)*"),
+        rf"\1{REDACTED}@",
+    ),
     (re.compile(r"(?i)\b((?:bearer|basic)\s+)[\w.~+/=-]{8,}"), rf"\1{REDACTED}"),
-    (re.compile(rf"(?i)((?:{_NAMED})[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,;]+"), rf"\1{REDACTED}"),
+    (
+        re.compile(
+            rf"(?is)((?:{_NAMED})\\{{0,15}}[\"']?\s*[=:]{{1,2}}>?\s*)"
+            rf"(?:(?:{_QUOTED})+\w*|[^\s&,;]+)"
+        ),
+        rf"\1{REDACTED}",
+    ),
 )
 _SUSPECT = re.compile(rf"(?i)dsk_|whsec_|://|bearer|basic|{_NAMED}")
 """Matches every text that holds a secret, and few others: most need no second look."""
@@ -61,6 +75,21 @@ def _fields(record: logging.LogRecord) -> dict[str, str | int | float]:
     return {name: redact(v) if isinstance(v, str) else v for name, v in found.items()}
 
 
+def _one_line(text: str) -> str:
+    """Return the text with what moves the cursor, hides or breaks a line as JSON escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def _value(value: str | float) -> str:
+    """Return a field's value; what could be taken for more fields is quoted."""
+    text = str(value)
+    if text.isprintable() and not any(c in text for c in ' "='):
+        return text
+    return _one_line(json.dumps(text, ensure_ascii=False))
+
+
 def _moment(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 
@@ -78,18 +107,22 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = redact(self.formatException(record.exc_info))
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _one_line(json.dumps(line, ensure_ascii=False, default=str))
 
 
 class TextLines(logging.Formatter):
-    """Formats a record for eyes: the ids stand at the end."""
+    """Formats a record for eyes: the ids stand at the end, exceptions are set in below.
+
+    No text that somebody sent can start a line or look like a field.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        ids = " ".join(f"{name}={value}" for name, value in _fields(record).items())
-        message = redact(record.getMessage())
+        ids = " ".join(f"{name}={_value(value)}" for name, value in _fields(record).items())
+        message = _one_line(redact(record.getMessage()))
         line = f"{_moment(record)} {record.levelname} {record.name} {message} {ids}".rstrip()
         if record.exc_info:
-            line += "\n" + redact(self.formatException(record.exc_info))
+            trace = redact(self.formatException(record.exc_info)).split("\n")
+            line += "".join(f"\n    {_one_line(own)}" for own in trace)
         return line
 
 
