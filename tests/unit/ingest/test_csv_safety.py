@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from core.ingest.csv_safety import safe_cell
 from core.ingest.rejects import Reject, as_csv, as_json_lines
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-x", "@SUM(A1)", "\t=1", " =1", "\r=1", "＝1"])
+@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-x", "@SUM(A1)", " =1", "＝1"])
 def test_formulas_become_text(text: str) -> None:
     assert safe_cell(text) == f"'{text}"
 
@@ -24,6 +25,41 @@ def test_numbers_and_text_stay(text: str) -> None:
 
 def test_values_that_are_not_text() -> None:
     assert [safe_cell(v) for v in (None, 3, -2.5)] == ["", "3", "-2.5"]
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("x;=1+1", "x;'=1+1"),
+        ("x\t@SUM(1)", "x\t'@SUM(1)"),
+        ('x; "=1"', 'x; "\'=1"'),
+        ("a\n-b", "a\n'-b"),
+        ("1;-2;+3.5", "1;-2;+3.5"),
+        ("g1;g2", "g1;g2"),
+        ("=1;=2", "'=1;'=2"),
+        ("\t=1", "'\t'=1"),
+        ("\r=1", "'\r'=1"),
+    ],
+)
+def test_formulas_behind_another_separator_become_text(text: str, safe: str) -> None:
+    assert safe_cell(text) == safe
+
+
+FORMULA = re.compile(r"\s*[=+\-@＝＋－＠](?!\s*[\d.])")
+CELLS = st.lists(
+    st.sampled_from(
+        ["=", "@", "+", "-", "＝", ";", ",", "|", "\t", "\n", "\r", '"', " ", "a", "A1"]
+    ),
+    max_size=12,
+)
+
+
+@given(st.lists(CELLS.map("".join), min_size=1, max_size=3), st.sampled_from(",;|\t"))
+def test_no_separator_makes_a_formula(texts: list[str], separator: str) -> None:
+    table = io.StringIO(newline="")
+    csv.writer(table).writerow(safe_cell(text) for text in texts)
+    for row in csv.reader(io.StringIO(table.getvalue(), newline=""), delimiter=separator):
+        assert not any(FORMULA.match(cell) for cell in row)
 
 
 @given(st.text())
