@@ -20,6 +20,14 @@ class _Known:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """When the database was asked for a key, and how many keys had been revoked by then."""
+
+    at: float
+    revocations: int
+
+
 class KnownKeys:
     """Callers by the digest of their key, each for at most ``seconds`` (0: not at all).
 
@@ -31,6 +39,7 @@ class KnownKeys:
         self._seconds = seconds
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._revocations = 0
         self._lock = threading.Lock()
 
     def find(self, digest: str) -> Principal | None:
@@ -44,17 +53,20 @@ class KnownKeys:
             del self._known[digest]
         return None
 
-    def asked(self) -> float:
-        """Return the time to hand to :meth:`keep`; take it before the database is asked."""
-        return self._clock()
+    def asked(self) -> Asked:
+        """Return what to hand to :meth:`keep`; take it before the database is asked."""
+        with self._lock:
+            return Asked(self._clock(), self._revocations)
 
-    def keep(self, digest: str, verified: Verified, asked: float) -> None:
-        """Remember a key that the database has just found good."""
+    def keep(self, digest: str, verified: Verified, asked: Asked) -> None:
+        """Remember a key that the database found good, unless one was revoked meanwhile."""
         seconds = self._seconds
         if verified.seconds_left is not None:
             seconds = min(seconds, verified.seconds_left)
         with self._lock:
-            self._known[digest] = _Known(verified.principal, asked + seconds)
+            if asked.revocations != self._revocations:  # it may be this one, seen before
+                return
+            self._known[digest] = _Known(verified.principal, asked.at + seconds)
             self._known.move_to_end(digest)
             if len(self._known) > MAX_KEYS:
                 self._known.popitem(last=False)
@@ -62,5 +74,6 @@ class KnownKeys:
     def forget(self, key_id: str) -> None:
         """Look a key up again at its next request: it has been revoked."""
         with self._lock:
+            self._revocations += 1
             for digest in [d for d, k in self._known.items() if k.principal.key_id == key_id]:
                 del self._known[digest]

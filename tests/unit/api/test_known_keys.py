@@ -64,6 +64,16 @@ def test_a_revoked_key_is_forgotten_and_no_other() -> None:
     assert known.find("second") is not None
 
 
+def test_a_look_up_that_a_revocation_overtook_is_not_kept() -> None:
+    known = KnownKeys(1.0, Clock())
+    asked = known.asked()  # and then the database says yes, slowly
+    known.forget("key_a")
+    known.keep("digest", verified(), asked)
+    assert known.find("digest") is None
+    known.keep("digest", verified(), known.asked())
+    assert known.find("digest") is not None
+
+
 def test_the_number_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known_keys, "MAX_KEYS", 3)
     known = KnownKeys(1.0, Clock())
