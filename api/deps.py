@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from api.failed_attempts import FailedAttempts
 from api.json_body import read_json
 from api.known_keys import KnownKeys
 from core.config import get_settings
@@ -114,10 +115,7 @@ class ApiRoute(APIRoute):
 async def authorise(request: Request, scopes: list[str]) -> Principal:
     """Return the caller; Unauthorized, Forbidden for a missing scope, TooManyRequests."""
     secret = _bearer_secret(request)
-    if secret is None:
-        known = await run_in_threadpool(_by_cookie, request)
-    else:
-        known = await _by_key(request.app.state.known_keys, secret)
+    known = await (_by_cookie(request) if secret is None else _by_key(request, secret))
     principal = replace(known, request_id=request.state.request_id)
     request.app.state.rate_limit.take(principal.key_id)
     require(principal, scopes)
@@ -140,12 +138,20 @@ def _bearer_secret(request: Request) -> str | None:
     return secret.strip()
 
 
-async def _by_key(known: KnownKeys, secret: str) -> Principal:
+async def _by_key(request: Request, secret: str) -> Principal:
+    known: KnownKeys = request.app.state.known_keys
     hashed = digest(secret)
     # a key that was found good within the last second costs neither thread nor database
     if (principal := known.find(hashed)) is not None:
         return principal
-    return await run_in_threadpool(_look_up, known, secret, hashed)
+    with attempt(request, hashed):
+        return await run_in_threadpool(_look_up, known, secret, hashed)
+
+
+def attempt(request: Request, hashed: str) -> AbstractContextManager[None]:
+    """Look up a secret within; TooManyRequests before it when its sender has failed too often."""
+    failed: FailedAttempts = request.app.state.failed_attempts
+    return failed.attempt(request.client.host if request.client else "", hashed)
 
 
 def _look_up(known: KnownKeys, secret: str, hashed: str) -> Principal:
@@ -156,12 +162,17 @@ def _look_up(known: KnownKeys, secret: str, hashed: str) -> Principal:
     return verified.principal
 
 
-def _by_cookie(request: Request) -> Principal:
+async def _by_cookie(request: Request) -> Principal:
     cookie = request.cookies.get(COOKIE)
     if cookie is None or not get_settings().cookie_login:
         raise Unauthorized("Send a key: Authorization: Bearer dsk_…", code="missing_key")
     if request.method not in _SAFE and not same_origin(request):
         raise Forbidden("This request comes from another site", code="cross_site")
+    with attempt(request, digest(cookie)):
+        return await run_in_threadpool(_session_of, cookie)
+
+
+def _session_of(cookie: str) -> Principal:
     with reads()() as session:
         return authenticate_cookie(session, cookie)
 

@@ -20,6 +20,7 @@ from api import openapi, problem
 from api.body_limit import BodyLimit
 from api.context import HostCheck, RequestContext
 from api.events import EventHub
+from api.failed_attempts import FailedAttempts
 from api.guarded_protocol import GuardedProtocol
 from api.known_keys import KnownKeys
 from api.metrics.http import HttpMetrics
@@ -43,6 +44,7 @@ from api.routes import (
     versions,
     webhooks,
 )
+from api.shared_answer import SharedAnswer
 from api.version import VERSION
 from core import tracing
 from core.config import get_settings
@@ -103,6 +105,8 @@ def create_app() -> FastAPI:
     app.state.known_keys = KnownKeys(settings.key_cache_seconds)
     app.state.rate_limit = RateLimit(settings.requests_per_minute)
     app.state.submitting = CapacityLimiter(SUBMITTING)
+    app.state.failed_attempts = FailedAttempts(settings.failed_logins_per_minute)
+    app.state.readiness = SharedAnswer(system.ready, system.READY_SECONDS)
     app.state.allowed_methods = allowed_methods
     app.state.http_metrics = HttpMetrics(app.state.events.count)
     app.state.service_metrics = ServiceMetrics(

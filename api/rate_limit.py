@@ -13,11 +13,23 @@ MAX_KEYS = 10_000
 
 
 class RateLimit:
-    """Allows ``per_minute`` requests a minute and key, in bursts of up to a sixth of it."""
+    """Allows ``per_minute`` requests a minute and key, in bursts of up to a sixth of it.
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+    burst: another number. detail and code: of the error.
+    """
+
+    def __init__(
+        self,
+        per_minute: int,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        burst: float | None = None,
+        detail: str = "Too many requests with this key",
+        code: str = "rate_limited",
+    ) -> None:
         self._rate = per_minute / 60
-        self._burst = max(1.0, per_minute / 6)
+        self._burst = max(1.0, per_minute / 6 if burst is None else burst)
+        self._detail, self._code = detail, code
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
@@ -34,7 +46,14 @@ class RateLimit:
                 self._buckets.popitem(last=False)
         if not allowed:
             raise TooManyRequests(
-                "Too many requests with this key",
-                code="rate_limited",
+                self._detail,
+                code=self._code,
                 retry_after=max(1, round((1 - tokens) / self._rate)),
             )
+
+    def give_back(self, key: str) -> None:
+        """Put a token that was taken back."""
+        with self._lock:
+            found = self._buckets.get(key)
+            if found is not None:
+                self._buckets[key] = (min(self._burst, found[0] + 1), found[1])

@@ -140,6 +140,12 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(
         6_000, gt=0, description="Requests of one key or session to one API process."
     )
+    failed_logins_per_minute: int = Field(
+        120,
+        gt=0,
+        description="Wrong keys, cookies and login links of one client address to one API process; "
+        "keys that were right before are not counted.",
+    )
     key_cache_seconds: float = Field(
         1.0,
         ge=0,

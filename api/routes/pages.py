@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from api.answers import json_response
-from api.deps import COOKIE, same_origin
+from api.deps import COOKIE, attempt, same_origin
 from core.config import get_settings
 from core.db.models import BrowserSession
 from core.db.repositories.access import owned
@@ -25,6 +25,7 @@ from core.services.browser_sessions import (
     end_session,
     redeem_login_token,
 )
+from core.services.keys import digest
 from core.services.transaction import transaction
 
 router = APIRouter(include_in_schema=False)
@@ -58,7 +59,7 @@ def login(request: Request, token: Annotated[str, Query(min_length=1, max_length
     """Exchange a one-time link for a session cookie."""
     if not get_settings().cookie_login:
         raise NotFound("Login links are not offered here")
-    with transaction(sessions()) as session:
+    with attempt(request, digest(token)), transaction(sessions()) as session:
         cookie = redeem_login_token(session, token, request.state.request_id)
     root = str(request.scope.get("root_path", "")).rstrip("/")
     response = RedirectResponse(f"{root}/", 303, {"Cache-Control": "no-store"})
@@ -81,7 +82,8 @@ def logout(request: Request) -> Response:
         raise Forbidden("This request comes from another site", code="cross_site")
     cookie = request.cookies.get(COOKIE)
     if cookie is not None:
-        with transaction(sessions()) as session, suppress(Unauthorized):
+        tried = attempt(request, digest(cookie))
+        with suppress(Unauthorized), tried, transaction(sessions()) as session:
             found = authenticate_cookie(session, cookie)
             principal = replace(found, request_id=request.state.request_id)
             row = owned(session, principal, BrowserSession, principal.key_id, "session")

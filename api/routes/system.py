@@ -22,6 +22,7 @@ from core.services.readiness import Check
 
 router = APIRouter(tags=["system"])
 
+READY_SECONDS = 1.0
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -37,20 +38,29 @@ async def healthz() -> Response:
     response_model=schemas.Readiness,
     responses={503: {"model": schemas.Readiness, "description": "Something needed is missing."}},
 )
-def readyz() -> Response:
-    """Tell what works; `degraded` is without broker or workers: jobs are accepted and wait."""
-    checks = [readiness.storage_check(), readiness.broker_check()]
-    try:
-        with sessions()() as session:
-            checks = readiness.database_checks(session) + checks
-    except SQLAlchemyError:
-        checks.insert(0, Check("database", False, True, "does not answer"))
+async def readyz(request: Request) -> Response:
+    """Tell what works; `degraded` is without broker or workers: jobs are accepted and wait.
+
+    An answer holds for a second, and for all who ask meanwhile.
+    """
+    checks: tuple[Check, ...] = await request.app.state.readiness.get()
     missing = any(check.required and not check.ok for check in checks)
     degraded = any(not check.ok for check in checks)
     status = "not_ready" if missing else "degraded" if degraded else "ready"
     body = {"status": status, "checks": [asdict(check) for check in checks]}
     headers = {"Cache-Control": "no-store", **({"Retry-After": "5"} if missing else {})}
     return json_response(body, 503 if missing else 200, headers)
+
+
+def ready() -> tuple[Check, ...]:
+    """Ask everything that is needed; a broker that hangs takes its half second."""
+    checks = [readiness.storage_check(), readiness.broker_check()]
+    try:
+        with sessions()() as session:
+            checks = readiness.database_checks(session) + checks
+    except SQLAlchemyError:
+        checks.insert(0, Check("database", False, True, "does not answer"))
+    return tuple(checks)
 
 
 @router.get("/version", operation_id="system_version", response_model=schemas.Version)

@@ -32,6 +32,7 @@ def service(
         "DERMSYNTH_MAX_BODY_BYTES": "200000",
         "DERMSYNTH_MAX_UPLOAD_BYTES": "3000000",
         "DERMSYNTH_REQUESTS_PER_MINUTE": "1000000",
+        "DERMSYNTH_FAILED_LOGINS_PER_MINUTE": "1000000",
         "DERMSYNTH_METRICS_KEEP_SECONDS": "0",
     }
     with pytest.MonkeyPatch.context() as patch:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 
 import httpx
 from sqlalchemy import text
 
+from api.failed_attempts import FailedAttempts
+from api.known_keys import KnownKeys
 from api.rate_limit import RateLimit
+from core.services.keys import _with_checksum
 from tests.api.sockets import connected, problem, to_the_end
 from tests.api.world import World
 
@@ -59,6 +63,39 @@ def test_too_many_requests_of_a_key(world: World) -> None:
 
     asyncio.run(ask())
     assert codes == [(200, None)] * 10 + [(429, "1"), (200, None)]
+
+
+def test_too_many_wrong_keys_of_an_address(world: World) -> None:
+    """Well-formed ones, cookies and login links alike; who was known before goes on."""
+    from api.main import create_app
+
+    app = create_app()
+    app.state.failed_attempts = FailedAttempts(4, clock=lambda: 0.0)
+    good = world.key()
+    wrong = [_with_checksum(secrets.token_urlsafe(32)) for _ in range(3)]
+
+    async def ask() -> list[tuple[int, str | None]]:
+        answers = []
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            for secret in (good, *wrong[:2]):
+                headers = {"Authorization": f"Bearer {secret}"}
+                answers.append(await client.get("/v1/jobs", headers=headers))
+            cookie = {"Cookie": "dermsynth_session=guessed"}
+            answers.append(await client.get("/v1/jobs", headers=cookie))
+            answers.append(await client.get("/login?token=guessed"))
+            app.state.known_keys = KnownKeys(0.0)
+            for secret in (wrong[2], good):
+                headers = {"Authorization": f"Bearer {secret}"}
+                answers.append(await client.get("/v1/jobs", headers=headers))
+            for path, headers in (("/login?token=again", {}), ("/v1/jobs", cookie)):
+                answers.append(await client.get(path, headers=headers))
+        return [(a.status_code, a.headers.get("retry-after")) for a in answers]
+
+    late = (429, "15")
+    assert asyncio.run(ask()) == [
+        (200, None), *[(401, None)] * 4, late, (200, None), late, late,
+    ]  # fmt: skip
 
 
 def test_unfinished_jobs_of_a_tenant_are_counted(

@@ -14,6 +14,7 @@ from tests.integration.harness import Harness, eventually
 
 LIMITS_RAISED = {
     "DERMSYNTH_REQUESTS_PER_MINUTE": "10000000",
+    "DERMSYNTH_FAILED_LOGINS_PER_MINUTE": "10000000",
     "DERMSYNTH_MAX_ACTIVE_JOBS": "10000000",
 }
 

@@ -98,6 +98,7 @@ class Stack:
             "DERMSYNTH_DEVICE": "cpu",
             "DERMSYNTH_THREADS": "1",
             "DERMSYNTH_REQUESTS_PER_MINUTE": "10000000",
+            "DERMSYNTH_FAILED_LOGINS_PER_MINUTE": "10000000",
             "OMP_NUM_THREADS": "1",
             leftovers.MARK: str(self.folder),
             **extra,
