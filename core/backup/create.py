@@ -123,8 +123,7 @@ class _Backup:
         for path in files.blobs_below(store):
             below = path.relative_to(store)
             name = f"blobs/{below.as_posix()}"
-            earlier = (self.earlier or self.draft / "none") / name
-            if files.link_or_copy(earlier, path, self.draft / name):
+            if files.link_or_copy(self._intact(name), path, self.draft / name):
                 self.sums.known[name] = path.name
                 needed.discard(path.name)
                 copied += 1
@@ -134,6 +133,15 @@ class _Backup:
         for sha256 in sorted(needed):
             self._damage(f"blobs/{sha256[:2]}/{sha256[2:4]}/{sha256}", "missing")
         self.say(f"{copied} blobs")
+
+    def _intact(self, name: str) -> Path | None:
+        """Return the earlier backup's file, read and found right: rot must not be handed on."""
+        if self.earlier is None or not (self.earlier / name).exists():
+            return None
+        if files.is_intact(self.earlier / name):
+            return self.earlier / name
+        self.say(f"earlier_backup_damaged: {self.earlier / name}, and where that is linked to")
+        return None
 
     def _damage(self, name: str, why: str) -> None:
         self.damaged[name] = Damage.model_validate({"name": name, "why": why})

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from core.backup.errors import BackupFailure
-from core.storage.blobs import disk_errors
+from core.storage.blobs import disk_errors, sha256_of
 
 SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
@@ -97,13 +97,21 @@ def files_below(folder: Path) -> Iterator[Path]:
             yield Path(entry.path)
 
 
-def link_or_copy(earlier: Path, source: Path, target: Path) -> bool:
-    """Put a blob into a backup: a link to an earlier backup's, else a copy of the volume's.
+def is_intact(blob: Path) -> bool:
+    """Tell whether a blob's bytes are those of its name; reads them all."""
+    try:
+        return sha256_of(blob) == blob.name
+    except OSError:
+        return False
+
+
+def link_or_copy(earlier: Path | None, source: Path, target: Path) -> bool:
+    """Put a blob into a backup: a link to an intact one of another, else a copy of the volume's.
 
     False when the bytes on the volume are not those of the blob's name; then there is no file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    if earlier.is_file() and earlier.stat().st_size == source.stat().st_size:
+    if earlier is not None:
         try:
             os.link(earlier, target)
         except OSError:  # no links on this file system, or too many to one file

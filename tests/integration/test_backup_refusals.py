@@ -168,6 +168,22 @@ def test_what_the_service_has_lost_is_told(service: Place, tmp_path: Path) -> No
     assert find(tmp_path / "backups") == made
 
 
+def test_rot_in_one_backup_does_not_go_into_the_next(service: Place, tmp_path: Path) -> None:
+    said: list[str] = []
+    first, _ = create(service, tmp_path / "backups", said.append)
+    blob = next(path for path in (first / "blobs").rglob("*") if path.is_file())
+    blob.write_bytes(b"y" * blob.stat().st_size)  # of the same size
+    second, manifest = create(service, tmp_path / "backups", said.append)
+    verify(second)
+    assert manifest.damaged == ()
+    assert [line for line in said if "damaged" in line] == [
+        f"earlier_backup_damaged: {blob}, and where that is linked to"
+    ]
+    third, _ = create(service, tmp_path / "backups", quiet)
+    name = blob.relative_to(first)
+    assert (second / name).stat().st_ino == (third / name).stat().st_ino
+
+
 def test_garbage_collection_waits_for_a_backup(service: Place, tmp_path: Path) -> None:
     def collect(_: str) -> None:
         with service.sessions()() as session:
