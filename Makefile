@@ -62,10 +62,12 @@ stop: $(STAMP)
 backup: $(STAMP)
 	@$(BIN)/python -m core.backup create $(if $(TO),--to "$(TO)")
 
-# FROM: a backup, or a folder of backups. REPLACE=yes: what is there is lost.
+# FROM: a backup, or a folder of backups. REPLACE=yes: what is there is lost. REVOKE_KEYS=yes: no
+# key of the backup works.
 restore: $(STAMP)
 	@test -n "$(FROM)" || { echo "say what to restore: make restore FROM=folder" >&2; exit 2; }
-	@$(BIN)/python -m core.backup restore --from "$(FROM)" $(if $(filter yes,$(REPLACE)),--replace)
+	@$(BIN)/python -m core.backup restore --from "$(FROM)" $(if $(filter yes,$(REPLACE)),--replace) \
+	  $(if $(filter yes,$(REVOKE_KEYS)),--revoke-keys)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -10,10 +10,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.backup import place
 from core.backup.create import create
+from core.backup.entry import Entry
 from core.backup.manifest import Manifest
 from core.backup.restore import find, restore, verify
 from core.embedded import paths
 from core.errors import DermSynthError
+
+MOST_KEYS = 50
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
                                  help="a backup, or a folder of backups: the newest")  # fmt: skip
         if name == "restore":
             command.add_argument("--replace", action="store_true", help="lose what is there")
+            command.add_argument("--revoke-keys", action="store_true",
+                                 help="let no API key of the backup work")  # fmt: skip
     return parser
 
 
@@ -62,11 +67,32 @@ def _create(options: argparse.Namespace) -> int:
 def _restore(options: argparse.Namespace) -> int:
     backup = find(options.origin)
     with place.target(options.home) as service:
-        manifest = restore(service, backup, _say, replace=options.replace)
+        manifest, entry = restore(
+            service, backup, _say, replace=options.replace, revoke_keys=options.revoke_keys
+        )
     sys.stdout.write(f"Restored {backup}\n")
+    _tell(entry, manifest)
     if manifest.pepper == "setting":
         _say("Set DERMSYNTH_KEY_PEPPER as it was, or no key of the backup works.")
     return _damages(manifest)
+
+
+def _tell(entry: Entry, manifest: Manifest) -> None:
+    """Say who can come in now: the backup does not know what was revoked after it."""
+    _say(f"{entry.sessions_ended} browser sessions and login links were ended.")
+    if entry.keys_revoked:
+        _say(f"{entry.keys_revoked} API keys were revoked; make one: dermsynth keys create --admin")
+    if not entry.keys:
+        return
+    _say(
+        f"{len(entry.keys)} API keys work, also those that were revoked after "
+        f"{manifest.created_at:%Y-%m-%d %H:%M:%S} UTC. End what should not: "
+        "dermsynth keys revoke ID. They are:"
+    )
+    for line in entry.keys[:MOST_KEYS]:
+        _say(f"  {line}")
+    if len(entry.keys) > MOST_KEYS:
+        _say(f"  and {len(entry.keys) - MOST_KEYS} more: dermsynth keys list")
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from core.backup import files, programs
 from core.backup.create import DUMP
+from core.backup.entry import Entry, close
 from core.backup.errors import BackupFailure
 from core.backup.files import Sums
 from core.backup.manifest import Manifest, backups_in, read_manifest
@@ -59,8 +60,13 @@ def _is(path: Path, sha256: str) -> bool:
         return False
 
 
-def restore(place: Place, backup: Path, say: Say, *, replace: bool = False) -> Manifest:
-    """Verify a backup and bring it back; a target that holds anything must be named ``replace``."""
+def restore(
+    place: Place, backup: Path, say: Say, *, replace: bool = False, revoke_keys: bool = False
+) -> tuple[Manifest, Entry]:
+    """Verify a backup and bring it back; a target that holds anything must be named ``replace``.
+
+    Browser sessions end; with ``revoke_keys`` no key of the backup works.
+    """
     say("checking")
     manifest, sums = verify(backup)
     _check_revision(manifest)
@@ -74,8 +80,10 @@ def restore(place: Place, backup: Path, say: Say, *, replace: bool = False) -> M
             snapshots.clear(session)
     programs.load(place.database_url, major, backup / DUMP)
     upgrade(place.database_url)
+    with place.sessions().begin() as session:
+        entry = close(session, revoke_keys=revoke_keys)
     _release_jobs(place)
-    return manifest
+    return manifest, entry
 
 
 def _check_revision(manifest: Manifest) -> None:

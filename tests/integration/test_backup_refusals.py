@@ -20,6 +20,14 @@ from core.backup.restore import find, restore, verify
 from core.config import get_settings
 from core.db.models import Artifact, Worker
 from core.db.repositories import blob_references, snapshots
+from core.errors import Unauthorized
+from core.services.browser_sessions import (
+    authenticate_cookie,
+    new_login_token,
+    redeem_login_token,
+)
+from core.services.keys import create_key, ensure_tenant, has_keys, revoke_key
+from core.services.principal import SCOPES, system
 from core.storage.blobs import BlobStore
 from tests.conftest import create_database, drop_database
 from tests.integration.engine import Engine
@@ -182,6 +190,38 @@ def test_rot_in_one_backup_does_not_go_into_the_next(service: Place, tmp_path: P
     third, _ = create(service, tmp_path / "backups", quiet)
     name = blob.relative_to(first)
     assert (second / name).stat().st_ino == (third / name).stat().st_ino
+
+
+def test_who_may_come_in_after_a_restore(service: Place, other: Place, tmp_path: Path) -> None:
+    with service.sessions().begin() as session:
+        tenant = ensure_tenant(session)
+        key, _ = create_key(session, tenant.id, "clinic", SCOPES)
+        cookie = redeem_login_token(session, new_login_token(session, tenant.id))
+        link = new_login_token(session, tenant.id)
+    made, _ = create(service, tmp_path / "backups", quiet)
+    with service.sessions().begin() as session:
+        revoke_key(session, system(tenant.id), key.id)
+    _, entry = restore(other, made, quiet)
+    assert (entry.sessions_ended, entry.keys_revoked) == (2, 0)
+    assert entry.keys == (f"{key.id} {key.hint} clinic",)
+    with other.sessions()() as session:
+        with pytest.raises(Unauthorized):
+            authenticate_cookie(session, cookie)
+        with pytest.raises(Unauthorized):
+            redeem_login_token(session, link)
+        assert has_keys(session)
+    _, entry = restore(other, made, quiet, replace=True, revoke_keys=True)
+    assert (entry.keys_revoked, entry.keys) == (1, ())
+    with other.sessions()() as session:
+        assert not has_keys(session)
+        told = session.execute(
+            text(
+                "SELECT action, actor_kind FROM audit_log WHERE target_id = :id"
+                " AND action = 'key.revoke'"
+            ),
+            {"id": key.id},
+        ).all()
+    assert [tuple(row) for row in told] == [("key.revoke", "system")]
 
 
 def test_garbage_collection_waits_for_a_backup(service: Place, tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import text
+from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
-from core.db.models import Job
-from core.db.repositories.jobs import lock_with_ancestors
+from core.db.models import ApiKey, BrowserSession, Job
+from core.db.repositories.jobs import NOW, lock_with_ancestors
 from core.jobs.states import JobStatus
 
 
@@ -48,3 +48,18 @@ def interrupted(session: Session) -> list[Job]:
     )
     found = [lock_with_ancestors(session, row[0]) for row in rows.all()]
     return [job for job in found if job is not None]
+
+
+def open_sessions(session: Session) -> list[BrowserSession]:
+    """Lock and return the sessions, and unused login links, of all tenants that still work."""
+    query = select(BrowserSession).where(
+        BrowserSession.revoked_at.is_(None), BrowserSession.expires_at > NOW
+    )
+    return list(session.scalars(query.order_by(BrowserSession.id).with_for_update()))
+
+
+def usable_keys(session: Session) -> list[ApiKey]:
+    """Lock and return the keys of all tenants that work."""
+    lives = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > NOW)
+    query = select(ApiKey).where(ApiKey.revoked_at.is_(None), lives)
+    return list(session.scalars(query.order_by(ApiKey.id).with_for_update()))
