@@ -8,7 +8,8 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import BinaryIO, cast
+from tarfile import ReadError
+from typing import BinaryIO, Self, cast
 
 from core.errors import InvalidInput
 from core.ingest.archive import (
@@ -25,6 +26,7 @@ from core.ingest.rejects import Rejected
 
 _HEADER_BUDGET = 1 * MIB
 """Most bytes between two members: names and attributes, which the library holds in memory."""
+_NO_HEADERS = (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined]
 _BROKEN = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError)
 
 
@@ -47,6 +49,22 @@ class _Metered(io.RawIOBase):
         if self.allowance < 0:
             raise archive_bomb("its headers are larger than any real ones")
         return data
+
+
+class _Header(tarfile.TarInfo):
+    """A header that must be one: the library takes what is none, behind the first, for the end.
+
+    So a wrong size in one header made all files behind it vanish without a word.
+    """
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(tarfile)
+        except _NO_HEADERS as error:
+            if tarfile.offset == 0:  # then it is no archive
+                raise
+            raise ReadError(f"no header at byte {tarfile.offset}") from error
 
 
 class TarArchive(Archive):
@@ -149,7 +167,7 @@ def _is_gzip(stream: BinaryIO) -> bool:
 
 def _first_header(stream: BinaryIO) -> tarfile.TarFile:
     try:
-        return tarfile.open(fileobj=stream, mode="r|", errorlevel=2)
+        return tarfile.open(fileobj=stream, mode="r|", errorlevel=2, tarinfo=_Header)
     except (*_BROKEN, OSError) as error:
         raise InvalidInput(
             "The file is not a zip, tar or tar.gz archive", code="not_an_archive"

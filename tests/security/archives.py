@@ -151,14 +151,33 @@ def tar_headers(headers: dict[str, str]) -> Callable[[Path], Path]:
     return make
 
 
-def tar_lying_size(folder: Path) -> Path:
-    """The header promises 8 GB, the file ends before."""
-    path = tarred(folder / "a.tar", {"nv/x.jpg": BAD})
-    content = bytearray(path.read_bytes())
-    content[124:136] = b"77777777777\0"
-    content[148:156] = b" " * 8
-    content[148:156] = b"%06o\0 " % sum(content[:512])
-    path.write_bytes(bytes(content))
+def tar_lying_size(size: int) -> Callable[[Path], Path]:
+    """Let the header of a file among good ones say another size."""
+
+    def make(folder: Path) -> Path:
+        half = len(GOOD) // 2
+        files = list(GOOD.items())
+        among = dict([*files[:half], ("nv/x.jpg", BAD), *files[half:]])
+        path = tarred(folder / "a.tar", among)
+        content = bytearray(path.read_bytes())
+        at = content.index(b"nv/x.jpg")
+        content[at + 124 : at + 136] = b"%011o\0" % size
+        content[at + 148 : at + 156] = b" " * 8
+        content[at + 148 : at + 156] = b"%06o\0 " % sum(content[at : at + 512])
+        path.write_bytes(bytes(content))
+        return path
+
+    return make
+
+
+def zip_hard_link(folder: Path) -> Path:
+    """PKWARE's field for Unix (APPNOTE 4.5.7) can name the file that a hard link leads to."""
+    path = zipped(folder / "a.zip", GOOD)
+    with zipfile.ZipFile(path, "a") as archive:
+        info = zipfile.ZipInfo("nv/x.jpg")
+        target = b"/etc/passwd"
+        info.extra = struct.pack("<HHLLHH", 0x000D, 12 + len(target), 0, 0, 0, 0) + target
+        archive.writestr(info, b"")
     return path
 
 
@@ -206,12 +225,16 @@ def archives() -> list[Case]:
              last_entry(24, struct.pack("<L", 10))),
         Case("size too large (zip)", "reject corrupt_entry",
              last_entry(24, struct.pack("<L", 2**31))),
-        Case("size too large (tar)", "job corrupt_archive", tar_lying_size),
+        Case("size of 8 GB (tar)", "job corrupt_archive", tar_lying_size(8**11 - 1)),
+        Case("size too large (tar)", "job corrupt_archive", tar_lying_size(len(BAD) + 700)),
+        Case("size too small (tar)", "job corrupt_archive", tar_lying_size(10)),
+        Case("size of nothing (tar)", "job corrupt_archive", tar_lying_size(0)),
         Case("wrong checksum (zip)", "reject corrupt_entry", last_entry(16, b"\1\2\3\4")),
         Case("encrypted entry (zip)", "reject encrypted", last_entry(8, b"\x01\x00")),
         Case("lzma entry (zip)", "reject unsupported_compression",
              last_entry(10, struct.pack("<H", zipfile.ZIP_LZMA))),
         Case("symbolic link (zip)", "reject link", zip_entry(stat.S_IFLNK)),
+        Case("hard link (zip)", "reject empty_file", zip_hard_link),
         Case("device (zip)", "reject special_file", zip_entry(stat.S_IFCHR)),
         Case("symbolic link (tar)", "reject link", tar_entry(tarfile.SYMTYPE)),
         Case("hard link (tar)", "reject link", tar_entry(tarfile.LNKTYPE)),

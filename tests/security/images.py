@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from tests.security.case import GOOD, Case
+from tests.security.dicoms import DICOMS
 from tests.unit.ingest.made import encoded, jpeg, pixels, png_header, with_chunk, zipped
 
 PHOTO = pixels(70)
@@ -38,6 +39,13 @@ def jpeg_of_65000(data: bytes) -> bytes:
     """Let the frame header promise 65,000 x 65,000 pixels."""
     at = data.index(b"\xff\xc0") + 5
     return data[:at] + struct.pack(">HH", 65_000, 65_000) + data[at + 4 :]
+
+
+def jpeg_of_scans(count: int) -> bytes:
+    """Send the last scan of a progressive JPEG again and again."""
+    data = jpeg(70, progressive=True)
+    at = data.rindex(b"\xff\xda")
+    return data[:at] + data[at:-2] * count + data[-2:]
 
 
 def animated(kind: str) -> bytes:
@@ -76,6 +84,7 @@ FILES: dict[str, tuple[str, bytes, str, tuple[bytes, ...]]] = {
     ),
     "png of 65,000 x 65,000": ("x.png", png_header(65_000, 65_000), "reject too_many_pixels", ()),
     "jpeg of 65,000 x 65,000": ("x.jpg", jpeg_of_65000(JPEG), "reject too_many_pixels", ()),
+    "jpeg of 5,000 scans": ("x.jpg", jpeg_of_scans(5_000), "reject compression_bomb", ()),
     "png with an iCCP bomb": ("x.png", packed(b"iCCP", b"icc\0\0"), "reject metadata_bomb", ()),
     "png with a zTXt bomb": ("x.png", packed(b"zTXt", b"k\0\0"), AS_PNG, (b"zTXt",)),
     "png with an iTXt bomb": ("x.png", packed(b"iTXt", b"k\0\1\0\0\0"), AS_PNG, (b"iTXt",)),
@@ -150,7 +159,7 @@ def images() -> list[Case]:
     return [
         *(
             Case(title, outcome, among_good_ones(name, data), absent)
-            for title, (name, data, outcome, absent) in FILES.items()
+            for title, (name, data, outcome, absent) in (FILES | DICOMS).items()
         ),
         Case("csv formulas in names", "escaped", formulas),
         Case("csv formulas in a table", "escaped", table_of_formulas),
