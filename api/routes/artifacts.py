@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from api.answers import tagged
 from api.contents import content
-from api.deps import ApiRoute, JobsRead, require
+from api.deps import ApiRoute, JobsRead, Requires, require
 from api.ids import ArtifactId
 from api.schemas import jobs as schemas
 from core.config import get_settings
@@ -17,7 +17,7 @@ from core.db.models import Artifact, Job
 from core.db.repositories.access import owned
 from core.db.session import sessions
 from core.jobs.spec import JOB_KINDS
-from core.services.audit import record
+from core.services.audit import Action, record
 from core.services.job_view import artifact_view
 from core.services.transaction import transaction
 from core.storage.blobs import BlobStore
@@ -25,6 +25,16 @@ from core.storage.blobs import BlobStore
 router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"], route_class=ApiRoute)
 
 EXPORT = "export"
+WITHOUT_PIXELS = frozenset(
+    {
+        "application/json",
+        "application/vnd.apache.parquet",
+        "text/csv",
+        "text/markdown",
+        "text/plain",
+    }
+)
+"""A file of any other type may show patients: who fetches it stands in the audit log."""
 
 
 @router.get("/{artifact_id}", operation_id="artifacts_get", response_model=schemas.Artifact)
@@ -45,17 +55,26 @@ def get_artifact(request: Request, principal: JobsRead, artifact_id: ArtifactId)
             "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
         }
     },
+    # sheets, reports and predictions show the images that their job was given
+    dependencies=[Depends(Requires("datasets:read"))],
 )
 def get_content(request: Request, principal: JobsRead, artifact_id: ArtifactId) -> Response:
-    """Download an artifact; an export holds a dataset and needs `datasets:read` as well."""
+    """Download an artifact; what a job made of models needs `models:read` as well."""
     with transaction(sessions()) as session:
         row = owned(session, principal, Artifact, artifact_id, "artifact")
-        if owned(session, principal, Job, row.job_id, "job").kind == EXPORT:
-            require(principal, JOB_KINDS.get(EXPORT).scopes)
+        kind = owned(session, principal, Job, row.job_id, "job").kind
+        require(principal, reading_scopes(kind))
+        if kind == EXPORT or row.media_type not in WITHOUT_PIXELS:
             details = {"job_id": row.job_id, "bytes": row.bytes}
-            record(session, principal, "export.download", "artifact", row.id, details)
+            action: Action = "export.download" if kind == EXPORT else "artifact.download"
+            record(session, principal, action, "artifact", row.id, details)
     path = BlobStore(get_settings().data_dir).find(row.sha256)
     return content(request, path, row.sha256, row.media_type, filename=safe_name(row.name))
+
+
+def reading_scopes(kind: str) -> set[str]:
+    """Return what reading the products of a kind takes: to read all that it reads or makes."""
+    return {scope.replace(":write", ":read") for scope in JOB_KINDS.get(kind).scopes}
 
 
 def safe_name(name: str) -> str:

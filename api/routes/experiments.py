@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from api.answers import json_response, tagged
-from api.deps import ApiRoute, JobsRead
+from api.deps import ApiRoute, JobsRead, Requires
 from api.ids import ExperimentId
 from api.pagination import PageDep, encode_cursor, paged
 from api.schemas import products as schemas
@@ -60,6 +60,8 @@ def get_experiment(request: Request, principal: JobsRead, experiment_id: Experim
     "/{experiment_id}/predictions",
     operation_id="experiments_list_predictions",
     response_model=schemas.PredictionRowPage,
+    # names the images and their groups, as the file that it reads does
+    dependencies=[Depends(Requires("datasets:read"))],
 )
 def list_predictions(principal: JobsRead, experiment_id: ExperimentId, page: PageDep) -> Response:
     """List the predictions of all arms on all held-out images."""

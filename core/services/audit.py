@@ -27,6 +27,7 @@ Action = Literal[
     "job.create",
     "job.cancel",
     "export.download",
+    "artifact.download",
     "webhook.create",
     "webhook.change",
     "webhook.rotate",

@@ -216,3 +216,41 @@ def test_an_export_is_not_downloaded_without_datasets_read(two: Two) -> None:
     params = {"request_id": answer.headers["x-request-id"]}
     (entry,) = two.client.get("/v1/audit", params=params).json()["items"]
     assert (entry["action"], entry["target"]["id"]) == ("export.download", made.artifacts[0].id)
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [("contact_sheet.png", "image/png"), ("report.html", "text/html"),
+     ("predictions.parquet", "application/vnd.apache.parquet")],
+)  # fmt: skip
+def test_what_shows_patients_is_not_downloaded_without_datasets_read(
+    two: Two, name: str, media_type: str
+) -> None:
+    body = {"dataset_version_id": two.ids["dsv"], "generator": "augment", "sources": "all"}
+    job = two.client.post("/v1/jobs/synthesize", json=body | {"counts": {"melanoma": 1}})
+    made = two.world.finish(
+        job.json()["id"], make=lambda run: run.artifact(name, name.encode(), media_type)
+    )
+    path = f"/v1/artifacts/{made.artifacts[0].id}/content"
+    weak = two.world.client(two.world.key(OURS, ["jobs:read", "jobs:write", "models:read"]))
+    answer = weak.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (403, "missing_scope")
+    answer = two.world.client(two.world.key(OURS, ["jobs:read", "datasets:read"])).get(path)
+    assert answer.content == name.encode()
+    params = {"request_id": answer.headers["x-request-id"]}
+    entries = two.client.get("/v1/audit", params=params).json()["items"]
+    shown = [] if name == "predictions.parquet" else [("artifact.download", made.artifacts[0].id)]
+    assert [(entry["action"], entry["target"]["id"]) for entry in entries] == shown
+
+
+def test_what_a_model_made_needs_models_read(two: Two) -> None:
+    images = [{"filename": "x.png", "sha256": two.ids["bytes"]}]
+    body = {"model_id": two.ids["mdl"], "images": images}
+    job = two.client.post("/v1/jobs/predict", json=body)
+    made = two.world.finish(
+        job.json()["id"], make=lambda run: run.artifact("r.json", b"{}", "application/json")
+    )
+    path = f"/v1/artifacts/{made.artifacts[0].id}/content"
+    weak = two.world.client(two.world.key(OURS, ["jobs:read", "datasets:read"]))
+    assert weak.get(path).status_code == 403
+    assert two.client.get(path).status_code == 200
