@@ -7,7 +7,7 @@ import gc
 import resource
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 from anyio import CapacityLimiter
@@ -45,6 +45,7 @@ from api.routes import (
     webhooks,
 )
 from api.shared_answer import SharedAnswer
+from api.thumbnails import ThumbnailMaker
 from api.version import VERSION
 from core import tracing
 from core.config import get_settings
@@ -107,6 +108,7 @@ def create_app() -> FastAPI:
     app.state.submitting = CapacityLimiter(SUBMITTING)
     app.state.failed_attempts = FailedAttempts(settings.failed_logins_per_minute)
     app.state.readiness = SharedAnswer(system.ready, system.READY_SECONDS)
+    app.state.thumbnails = ThumbnailMaker(settings)
     app.state.allowed_methods = allowed_methods
     app.state.http_metrics = HttpMetrics(app.state.events.count)
     app.state.service_metrics = ServiceMetrics(
@@ -130,11 +132,11 @@ def create_app() -> FastAPI:
 
 
 @asynccontextmanager
-async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     import anyio.to_thread
 
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-    with in_background():
+    with in_background(), closing(app.state.thumbnails):
         yield
 
 

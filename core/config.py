@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     max_decoder_seconds: float = Field(
         120.0, gt=0, description="Most seconds by the clock for decoding one uploaded image."
     )
+    thumbnail_processes: int = Field(
+        2, gt=0, le=64, description="Processes in which one API process makes thumbnails."
+    )
     upload_ttl_hours: float = Field(24.0, gt=0, description="Unfinished uploads expire after it.")
 
     max_open_uploads: int = Field(1_000, gt=0, description="Unfinished uploads of one tenant.")

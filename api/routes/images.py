@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.answers import tagged
@@ -13,6 +14,7 @@ from api.contents import content
 from api.deps import ApiRoute, DatasetsRead
 from api.ids import ImageIdPath
 from api.schemas import datasets as schemas
+from api.thumbnails import ThumbnailMaker
 from core.config import get_settings
 from core.db.models import Image
 from core.db.repositories import images
@@ -69,13 +71,23 @@ def get_content(request: Request, principal: DatasetsRead, image_id: ImageIdPath
     response_class=Response,
     responses=PIXELS,
 )
-def get_thumbnail(
+async def get_thumbnail(
     request: Request, principal: DatasetsRead, image_id: ImageIdPath, size: Size = "256"
 ) -> Response:
-    """Return a small WebP picture."""
-    image = _newest(principal, image_id)
-    path = thumbnails.thumbnail(_store(), image.sha256, int(size))
+    """Return a small WebP picture; 503 while too many others are being made."""
+    store = _store()
+    image, path = await run_in_threadpool(_known_thumbnail, principal, store, image_id, int(size))
+    if path is None:
+        maker: ThumbnailMaker = request.app.state.thumbnails
+        path = await maker.make(principal.tenant_id, store, image.sha256, int(size))
     return content(request, path, f"{image.sha256}-{size}", thumbnails.MEDIA_TYPE)
+
+
+def _known_thumbnail(
+    principal: Principal, store: BlobStore, image_id: str, size: int
+) -> tuple[Image, Path | None]:
+    image = _newest(principal, image_id)
+    return image, thumbnails.find(store, image.sha256, size)
 
 
 @router.get(

@@ -1,13 +1,15 @@
 """One process that looks at foreign bytes, with limits of its own: what breaks it costs one file.
 
-Decoders are large bodies of C that read whatever an upload holds. They run in a fork of the job
-that has no descriptor but its own socket and the log, may take so much memory and time, and dies
-with the job. It is told files and tells what it made of them; it never writes to the volume, and
-what it tells is parsed as what it is: foreign (no pickle).
+Decoders are large bodies of C that read whatever an upload holds. They run in a process that has
+no descriptor but its own socket and the log, may take so much memory and time, and does not outlive
+who started it: a fork of a job, or an interpreter of its own below a process with threads. It is
+told files and tells what it made of them; it never writes to the volume, and what it tells is
+parsed as what it is: foreign (no pickle).
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import resource
@@ -75,30 +77,31 @@ Work = Callable[[Frame], Frame]
 """Runs in the decoder. MemoryError and whatever else it raises end the process."""
 
 
+Start = Callable[[socket.socket, "DecoderLimits"], int]
+"""Starts a process that serves this end of a connection; returns its pid, or raises OSError."""
+
+
 class BrokenAnswer(Exception):
     """A decoder said something that it does not say."""
 
 
 class Decoder:
-    """The job's end of one decoder process."""
+    """Our end of one decoder process."""
 
-    def __init__(self, begin: Callable[[], Work], limits: DecoderLimits) -> None:
+    def __init__(self, start: Start, limits: DecoderLimits) -> None:
         self._limits = limits
         self._connection, theirs = socket.socketpair()
         self._connection.settimeout(limits.seconds)
         self._buffer = bytearray()
         self._late = False
         self.deadline = math.inf
-        parent = os.getpid()
         try:
-            self.pid = os.fork()
+            self.pid = start(theirs, limits)
         except OSError as error:
             self._connection.close()
-            theirs.close()
             raise OutOfMemory(f"No process can be started to decode in: {error}") from error
-        if self.pid == 0:
-            _live(theirs, begin, limits, parent)
-        theirs.close()
+        finally:
+            theirs.close()
 
     def fileno(self) -> int:
         return self._connection.fileno()
@@ -121,6 +124,9 @@ class Decoder:
         """Yield the answers that have arrived; EOFError when the decoder has died."""
         try:
             data = self._connection.recv(_PIECE)
+        except TimeoutError:
+            self.overdue()
+            data = b""
         except OSError:
             data = b""
         if not data:
@@ -138,6 +144,15 @@ class Decoder:
             del self._buffer[:end]
             self.deadline = time.monotonic() + self._limits.seconds
             yield frame
+
+    def ask(self, frame: Frame) -> Frame:
+        """Hand over one file and wait for the answer; EOFError when the decoder has died."""
+        self.send([frame])
+        while True:
+            for answer in self.receive():
+                return answer
+            if time.monotonic() > self.deadline:
+                self.overdue()
 
     def overdue(self) -> None:
         """End a decoder that has taken too long; the next ``receive`` tells."""
@@ -184,13 +199,57 @@ def _send(connection: socket.socket, parts: Sequence[bytes]) -> None:
         connection.sendall(part)
 
 
+def forked(begin: Callable[[], Work]) -> Start:
+    """Start a decoder as a fork of this process, which dies with it and must have no threads."""
+
+    def start(theirs: socket.socket, limits: DecoderLimits) -> int:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            _live(theirs, begin, limits, parent)
+        return pid
+
+    return start
+
+
+def spawned(module: str) -> Start:
+    """Start a decoder as ``python -m module``, which calls :func:`serve_spawned`.
+
+    It inherits no descriptor, thread or secret: of the environment it has only where code is.
+    """
+
+    def start(theirs: socket.socket, limits: DecoderLimits) -> int:
+        told = json.dumps([limits.memory_bytes, limits.cpu_seconds, limits.seconds])
+        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109
+        names = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
+        environment = {name: os.environ[name] for name in names if name in os.environ}
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-P", "-m", module, told],
+            environment | {"PYTHONPATH": paths},
+            # all else is closed: Python opens whatever it opens for itself alone
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
+                (os.POSIX_SPAWN_DUP2, 2, 1),
+            ],
+        )
+
+    return start
+
+
 # In the process
 
 
+def serve_spawned(begin: Callable[[], Work]) -> NoReturn:
+    """Serve who has spawned this interpreter, until it closes its end or is gone."""
+    limits = DecoderLimits(*json.loads(sys.argv[1]))
+    _live(socket.socket(fileno=0), begin, limits, None)
+
+
 def _live(
-    connection: socket.socket, begin: Callable[[], Work], limits: DecoderLimits, parent: int
+    connection: socket.socket, begin: Callable[[], Work], limits: DecoderLimits, parent: int | None
 ) -> NoReturn:
-    """Serve until the job closes its end; never returns into the code of the job."""
+    """Serve until the other end is closed; never returns into the code that called it."""
     code = 1
     try:
         _become_decoder(connection.fileno(), limits, parent)
@@ -206,9 +265,13 @@ def _live(
         os._exit(code)
 
 
-def _become_decoder(descriptor: int, limits: DecoderLimits, parent: int) -> None:
-    """Die with the job, hold nothing of it (its link to the supervisor!), keep to the limits."""
-    die_with_parent(parent)
+def _become_decoder(descriptor: int, limits: DecoderLimits, parent: int | None) -> None:
+    """Die with the job, hold nothing of it (its link to the supervisor!), keep to the limits.
+
+    Without ``parent``, whose thread may end before it does, the end of the connection is the end.
+    """
+    if parent is not None:
+        die_with_parent(parent)
     for number in (signal.SIGTERM, signal.SIGINT):  # to the whole group; the job decides
         signal.signal(number, signal.SIG_IGN)
     signal.set_wakeup_fd(-1)

@@ -24,6 +24,7 @@ from core.ingest.decoder import (
     DecoderLimits,
     Frame,
     Work,
+    forked,
     rejected,
 )
 from core.ingest.rejects import MAX_DETAIL, Rejected
@@ -205,7 +206,7 @@ class Decoders:
         self._ready.extendleft(reversed(tasks))
 
     def _start(self) -> Decoder:
-        decoder = Decoder(self._begin, self._limits)
+        decoder = Decoder(forked(self._begin), self._limits)
         self._at_work[decoder] = deque()
         self._selector.register(decoder, selectors.EVENT_READ)
         return decoder

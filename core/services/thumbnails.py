@@ -1,50 +1,61 @@
-"""Thumbnails: made on first request with Pillow, kept beside the blobs."""
+"""Thumbnails: made on first request by a process with limits, kept beside the blobs."""
 
 from __future__ import annotations
 
-import io
 import os
-import threading
 from pathlib import Path
 
+from core.config import Settings
+from core.errors import InvalidInput
 from core.ids import new_id
+from core.ingest.decoder import DecoderLimits
+from core.ingest.rejects import Rejected
+from core.ingest.shrinking import Shrinker
 from core.storage.blobs import BlobStore, disk_errors
 
 MEDIA_TYPE = "image/webp"
-QUALITY = 82
-_DECODING = threading.BoundedSemaphore(4)
-"""A large picture takes hundreds of MB while it is decoded; so many are at once."""
 
 
-def thumbnail(store: BlobStore, sha256: str, size: int) -> Path:
-    """Return a WebP picture that fits ``size`` x ``size``; NotFound without the blob."""
+def limits(settings: Settings) -> DecoderLimits:
+    """Return what one thumbnail may cost: as much as letting the image in."""
+    return DecoderLimits(
+        memory_bytes=settings.max_decoder_bytes,
+        cpu_seconds=settings.max_decoder_cpu_seconds,
+        seconds=settings.max_decoder_seconds,
+    )
+
+
+def find(store: BlobStore, sha256: str, size: int) -> Path | None:
+    """Return the thumbnail that was made before, if one was."""
     path = store.thumbnail(sha256, size)
-    if not path.is_file():
-        with _DECODING:
-            data = shrink(store.find(sha256), size)
-        with disk_errors():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.{os.getpid()}.{new_id('req')}")
-            try:
-                partial.write_bytes(data)
-                partial.rename(path)
-            finally:
-                partial.unlink(missing_ok=True)
-        if not store.path(sha256).is_file():  # erased while it was shrunk
-            path.unlink(missing_ok=True)
+    return path if path.is_file() else None
+
+
+def make(shrinker: Shrinker, store: BlobStore, sha256: str, size: int) -> Path:
+    """Make a thumbnail that fits ``size`` x ``size`` and keep it.
+
+    NotFound without the blob; InvalidInput ``no_thumbnail`` when the image cannot be shrunk.
+    """
+    known = find(store, sha256, size)  # somebody else has made it while this waited
+    if known is not None:
+        return known
+    try:
+        data = shrinker.shrink(store.find(sha256), size)
+    except Rejected as reason:
+        raise InvalidInput(
+            f"There is no thumbnail of this image: {reason.detail}; its content is there",
+            code="no_thumbnail",
+            extra={"reason": reason.code},
+        ) from None
+    path = store.thumbnail(sha256, size)
+    with disk_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.{new_id('req')}")
+        try:
+            partial.write_bytes(data)
+            partial.rename(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    if not store.path(sha256).is_file():  # erased while it was shrunk
+        path.unlink(missing_ok=True)
     return path
-
-
-def shrink(path: Path, size: int) -> bytes:
-    """Return a stored image as WebP within ``size`` x ``size``; never enlarged."""
-    from PIL import Image
-
-    # blobs were decoded at import under the limit of the settings, which stands for Pillow's own
-    Image.MAX_IMAGE_PIXELS = None
-    with Image.open(path, formats=("JPEG", "PNG")) as image:
-        image.draft("RGB" if image.mode in ("RGB", "YCbCr") else "L", (size * 2, size * 2))
-        picture = image if image.mode in ("RGB", "L") else image.convert("RGB")
-        picture.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        target = io.BytesIO()
-        picture.save(target, "WEBP", quality=QUALITY, method=4)
-    return target.getvalue()

@@ -34,6 +34,7 @@ def service(
         "DERMSYNTH_REQUESTS_PER_MINUTE": "1000000",
         "DERMSYNTH_FAILED_LOGINS_PER_MINUTE": "1000000",
         "DERMSYNTH_METRICS_KEEP_SECONDS": "0",
+        "DERMSYNTH_THUMBNAIL_PROCESSES": "1",
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in values.items():
@@ -52,8 +53,9 @@ def served(data_dir: Path) -> Iterator[World]:
     forget_engine()
     from api.main import SERVING, create_app
 
+    app = create_app()
     config = uvicorn.Config(
-        create_app(), port=0, log_level="warning", access_log=False, lifespan="on", **SERVING
+        app, port=0, log_level="warning", access_log=False, lifespan="on", **SERVING
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -62,7 +64,7 @@ def served(data_dir: Path) -> Iterator[World]:
         assert thread.is_alive()
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    world = World(f"http://127.0.0.1:{port}", sessions(), data_dir)
+    world = World(f"http://127.0.0.1:{port}", sessions(), data_dir, app)
     yield world
     world.close()
     server.should_exit = server.force_exit = True

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session, sessionmaker
@@ -38,8 +39,11 @@ def png(colour: int = 0, size: tuple[int, int] = (24, 16)) -> bytes:
 class World:
     """A service with an empty database."""
 
-    def __init__(self, url: str, factory: sessionmaker[Session], data_dir: Path) -> None:
+    def __init__(
+        self, url: str, factory: sessionmaker[Session], data_dir: Path, app: FastAPI
+    ) -> None:
         self.url = url
+        self.app = app
         self.sessions = factory
         self.store = BlobStore(data_dir)
         self.data_dir = data_dir
