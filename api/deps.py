@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -120,6 +121,31 @@ async def authorise(request: Request, scopes: list[str]) -> Principal:
     request.app.state.rate_limit.take(principal.key_id)
     require(principal, scopes)
     return principal
+
+
+async def still_allowed(request: Request, scopes: list[str]) -> bool:
+    """Tell whether the caller of a request that is still being answered would be let in now.
+
+    True while nobody can tell, because the database is away: it is asked again.
+    """
+    secret = _bearer_secret(request)
+    try:
+        if secret is None:
+            known = await run_in_threadpool(_by_cookie, request)
+        else:
+            known = await _by_key(request.app.state.known_keys, secret)
+        require(known, scopes)
+    except (Unauthorized, Forbidden):
+        return False
+    except SQLAlchemyError:
+        return True
+    return True
+
+
+def cut_off(request: Request, caller_id: str) -> None:
+    """Have a key or session that was just revoked refused at once, and end what it follows."""
+    request.app.state.known_keys.forget(caller_id)
+    request.app.state.events.cut(caller_id)
 
 
 def require(principal: Principal, scopes: Iterable[str]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -27,20 +28,32 @@ BATCH = 500
 ERROR_PAUSE_SECONDS = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who listens: the id of the key or session, and whether it would be let in now."""
+
+    id: str
+    allowed: Callable[[], Awaitable[bool]]
+
+
 @dataclass(eq=False, slots=True)
 class Listener:
     """One client and the number of the last event that it was given."""
 
     job_id: str
     seq: int
-    queue: asyncio.Queue[EventRow] = field(default_factory=asyncio.Queue)
+    caller_id: str = ""
+    is_cut: bool = False
+    queue: asyncio.Queue[EventRow | None] = field(default_factory=asyncio.Queue)
 
 
 class EventHub:
     """Polls while anybody listens; holds no connection in between."""
 
-    def __init__(self, poll_seconds: float) -> None:
+    def __init__(self, poll_seconds: float, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+        self.heartbeat_seconds = heartbeat_seconds
         self._poll_seconds = poll_seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -49,9 +62,10 @@ class EventHub:
         return len(self._listeners)
 
     @contextmanager
-    def listen(self, job_id: str, after: int) -> Iterator[Listener]:
+    def listen(self, job_id: str, after: int, caller_id: str = "") -> Iterator[Listener]:
         """Register a listener for the events of a job after number ``after``."""
-        listener = Listener(job_id, after)
+        listener = Listener(job_id, after, caller_id)
+        self._loop = asyncio.get_running_loop()
         self._listeners.add(listener)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(
@@ -65,19 +79,40 @@ class EventHub:
             self._listeners.discard(listener)
 
     async def stream(
-        self, job_id: str, after: int, heartbeat: float = HEARTBEAT_SECONDS
+        self, job_id: str, after: int, caller: Caller | None = None
     ) -> AsyncIterator[EventRow | None]:
-        """Yield events up to the one that ends the job; None after each silence."""
-        with self.listen(job_id, after) as listener:
+        """Yield events up to the one that ends the job; None after each silence.
+
+        Ends as well when ``caller``, who is asked after at each heartbeat, is no longer let in.
+        """
+        with self.listen(job_id, after, caller.id if caller else "") as listener:
+            beat = time.monotonic() + self.heartbeat_seconds
             while True:
+                left = max(0.0, beat - time.monotonic())
                 try:
-                    event = await asyncio.wait_for(listener.queue.get(), heartbeat)
+                    event = await asyncio.wait_for(listener.queue.get(), left)
                 except TimeoutError:
-                    yield None
-                    continue
-                yield event
-                if event.type in TERMINAL:
+                    event = None
+                if time.monotonic() >= beat:
+                    if caller is not None and not await caller.allowed():
+                        return
+                    beat = time.monotonic() + self.heartbeat_seconds
+                if listener.is_cut:
                     return
+                yield event
+                if event is not None and event.type in TERMINAL:
+                    return
+
+    def cut(self, caller_id: str) -> None:
+        """End the streams of a key or session that has just been revoked; from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._cut, caller_id)
+
+    def _cut(self, caller_id: str) -> None:
+        for listener in self._listeners:
+            if listener.caller_id == caller_id:
+                listener.is_cut = True
+                listener.queue.put_nowait(None)  # it is to wake up
 
     async def ended(self, job_id: str, after: int, seconds: float) -> bool:
         """Wait for the end of a job; False when it takes longer than ``seconds``."""

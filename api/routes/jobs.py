@@ -17,8 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from api.answers import answered, json_response, tagged
-from api.deps import ApiRoute, JobsRead, JobsWrite, Requires, require
-from api.events import as_sse
+from api.deps import ApiRoute, JobsRead, JobsWrite, Requires, require, still_allowed
+from api.events import Caller, as_sse
 from api.idempotency import OnceDep
 from api.ids import JobId
 from api.instants import Instant
@@ -178,9 +178,11 @@ async def list_events(
         # 204 tells an EventSource not to come back (WHATWG HTML, 9.2.3)
         return Response(status_code=204)
 
+    caller = Caller(principal.key_id, lambda: still_allowed(request, ["jobs:read"]))
+
     async def messages() -> Any:
         yield "retry: 1000\n\n"
-        async for event in request.app.state.events.stream(job_id, start):
+        async for event in request.app.state.events.stream(job_id, start, caller):
             yield as_sse(event)
 
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.answers import json_response
-from api.deps import ApiRoute, KeysAdmin
+from api.deps import ApiRoute, KeysAdmin, cut_off
 from api.idempotency import OnceDep
 from api.ids import KeyId
 from api.pagination import PageDep, paged
@@ -114,5 +114,5 @@ def delete(request: Request, principal: KeysAdmin, key_id: KeyId) -> Response:
     """Revoke a key; it is refused at once, by other API processes within a second."""
     with transaction(sessions()) as session:
         keys.revoke_key(session, principal, key_id)
-    request.app.state.known_keys.forget(key_id)
+    cut_off(request, key_id)
     return Response(status_code=204)

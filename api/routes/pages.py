@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from api.answers import json_response
-from api.deps import COOKIE, attempt, same_origin
+from api.deps import COOKIE, attempt, cut_off, same_origin
 from core.config import get_settings
 from core.db.models import BrowserSession
 from core.db.repositories.access import owned
@@ -80,7 +80,7 @@ def logout(request: Request) -> Response:
     """End the browser's session and forget its cookie; without one there is nothing to end."""
     if not same_origin(request):
         raise Forbidden("This request comes from another site", code="cross_site")
-    cookie = request.cookies.get(COOKIE)
+    cookie, ended = request.cookies.get(COOKIE), None
     if cookie is not None:
         tried = attempt(request, digest(cookie))
         with suppress(Unauthorized), tried, transaction(sessions()) as session:
@@ -88,6 +88,9 @@ def logout(request: Request) -> Response:
             principal = replace(found, request_id=request.state.request_id)
             row = owned(session, principal, BrowserSession, principal.key_id, "session")
             end_session(session, principal, row)
+            ended = principal.key_id
+    if ended is not None:
+        cut_off(request, ended)
     root = str(request.scope.get("root_path", "")).rstrip("/")
     response = RedirectResponse(f"{root}/", 303, {"Cache-Control": "no-store"})
     response.delete_cookie(COOKIE, path=f"{root}/", httponly=True, samesite="strict")

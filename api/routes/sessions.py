@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.answers import json_response
-from api.deps import ApiRoute, KeysAdmin
+from api.deps import ApiRoute, KeysAdmin, cut_off
 from api.ids import SessionId
 from api.pagination import PageDep, paged
 from api.schemas import access as schemas
@@ -47,9 +47,10 @@ def list_sessions(principal: KeysAdmin, page: PageDep) -> Response:
     status_code=204,
     response_class=Response,
 )
-def delete_session(principal: KeysAdmin, session_id: SessionId) -> Response:
+def delete_session(request: Request, principal: KeysAdmin, session_id: SessionId) -> Response:
     """End a session, or make an unused link useless; its next request is refused."""
     with transaction(sessions()) as session:
         row = owned(session, principal, BrowserSession, session_id, "session")
         browser_sessions.end_session(session, principal, row)
+    cut_off(request, session_id)
     return Response(status_code=204)

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 
 import httpx
+import pytest
+from sqlalchemy import text
 
 from tests.api.world import World
 
@@ -108,3 +110,70 @@ def test_after_the_end_there_is_nothing_to_come(world: World, api: httpx.Client)
     assert api.get(path, headers=STREAM | {"Last-Event-ID": "99999"}).status_code == 204
     bad = api.get(path, headers=STREAM | {"Last-Event-ID": "x"})
     assert (bad.status_code, bad.json()["code"]) == (422, "invalid_event_id")
+
+
+def follower(world: World, api: httpx.Client) -> tuple[str, httpx.Client]:
+    made = api.post("/v1/keys", json={"name": "x", "scopes": ["jobs:read"]}).json()
+    return made["id"], world.client(made["key"])
+
+
+def test_a_stream_ends_when_its_key_is_revoked(world: World, api: httpx.Client) -> None:
+    """At once, long before the heartbeat; a stream of another key goes on."""
+    job = submit(api)
+    key_id, weak = follower(world, api)
+    path = f"/v1/jobs/{job}/events"
+    with (
+        weak.stream("GET", path, headers=STREAM) as response,
+        api.stream("GET", path, headers=STREAM) as other,
+    ):
+        got, others = messages(response), messages(other)
+        assert next(got) == next(others) == (1, "submitted")
+        assert api.delete(f"/v1/keys/{key_id}").status_code == 204
+        world.event(job, "progress", {})
+        assert list(got) == []
+        assert next(others) == (2, "progress")
+
+
+@pytest.mark.parametrize("column", ["revoked_at", "expires_at"])
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_stream_ends_when_its_key_ends_elsewhere(
+    world: World, api: httpx.Client, monkeypatch: pytest.MonkeyPatch, column: str, busy: bool
+) -> None:
+    """By the next heartbeat, in silence as well as while there are events."""
+    monkeypatch.setattr(world.app.state.events, "heartbeat_seconds", 0.2)
+    job = submit(api)
+    key_id, weak = follower(world, api)
+    ended = threading.Event()
+
+    def feed() -> None:
+        while not ended.wait(0.02):
+            world.event(job, "progress", {})
+
+    feeder = threading.Thread(target=feed if busy else ended.wait)
+    with weak.stream("GET", f"/v1/jobs/{job}/events", headers=STREAM) as response:
+        got = messages(response)
+        assert next(got) == (1, "submitted")
+        feeder.start()
+        with world.sessions.begin() as session:
+            session.execute(
+                text(f"UPDATE api_keys SET {column} = clock_timestamp() WHERE id = :id"),
+                {"id": key_id},
+            )
+        assert {kind for _, kind in got} <= {"progress"}
+    ended.set()
+    feeder.join()
+    assert api.get(f"/v1/jobs/{job}").json()["status"] == "queued"
+
+
+def test_heartbeats_go_on_while_the_key_is_good(
+    world: World, api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.app.state.events, "heartbeat_seconds", 0.05)
+    job = submit(api)
+    with api.stream("GET", f"/v1/jobs/{job}/events", headers=STREAM) as response:
+        lines = response.iter_lines()
+        beats = 0
+        while beats < 3:
+            beats += next(lines) == ": still here"
+        world.finish(job)
+        assert any(line == "event: succeeded" for line in lines)

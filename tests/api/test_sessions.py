@@ -122,3 +122,16 @@ def test_the_access_log_keeps_no_token(world: World, caplog: pytest.LogCaptureFi
     assert line.getMessage() == "GET /login 303"
     assert token not in caplog.text
     assert token not in str([record.__dict__ for record in caplog.records])
+
+
+def test_a_stream_ends_when_its_session_does(world: World) -> None:
+    browser, admin = logged_in(world), world.client(world.key())
+    job = admin.post("/v1/jobs/noop", json={}).json()["id"]
+    path = f"/v1/jobs/{job}/events"
+    with browser.stream("GET", path, headers={"Accept": "text/event-stream"}) as response:
+        lines = response.iter_lines()
+        assert "event: submitted" in [next(lines) for _ in range(5)]
+        (row,) = admin.get("/v1/sessions").json()["items"]
+        assert admin.delete(f"/v1/sessions/{row['id']}").status_code == 204
+        world.finish(job)
+        assert not any("succeeded" in line for line in lines)
