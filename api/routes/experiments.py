@@ -29,6 +29,7 @@ def _view(row: Experiment) -> dict[str, Any]:
         **row.verdict,
         "id": row.id,
         "job_id": row.job_id,
+        "created_by": row.created_by,
         "dataset_version_id": row.dataset_version_id,
         "created_at": stamp(row.created_at),
         "links": {

@@ -19,7 +19,6 @@ from core.db.models import Webhook
 from core.db.repositories import webhooks as rows
 from core.db.repositories.access import newest_first, owned
 from core.db.session import sessions
-from core.services import webhook_outbox
 from core.services import webhooks as service
 from core.services.idempotency import Answer, Once, once
 from core.services.principal import Principal
@@ -139,9 +138,7 @@ def test(principal: JobsWrite, webhook_id: WebhookId, wish: OnceDep) -> Response
 
         def make() -> Answer:
             webhook = rows.locked(session, principal, webhook_id)
-            delivery = webhook_outbox.ping(session, webhook)
-            session.refresh(delivery)
-            return _queued(service.delivery_view(delivery))
+            return _queued(service.delivery_view(service.test(session, principal, webhook)))
 
         answer, _ = once(session, principal, wish, make)
     return answered(answer)
@@ -198,7 +195,7 @@ def redeliver(
         def make() -> Answer:
             webhook = rows.locked(session, principal, webhook_id)
             delivery = rows.delivery_of(session, webhook, delivery_id)
-            service.redeliver(session, webhook, delivery)
+            service.redeliver(session, principal, webhook, delivery)
             return _queued(service.delivery_view(delivery))
 
         answer, _ = once(session, principal, wish, make)

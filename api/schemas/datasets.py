@@ -98,6 +98,7 @@ class Version(BaseModel):
     licence: str
     generator: dict[str, Any] | None
     job_id: str | None
+    created_by: str | None = Field(description="The key or session that asked for it.")
     created_at: datetime
     links: dict[str, str]
 

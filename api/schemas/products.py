@@ -32,6 +32,7 @@ class Model(BaseModel):
     id: str
     name: str
     job_id: str
+    created_by: str | None = Field(description="The key or session that asked for it.")
     created_at: datetime
     info: dict[str, Any] = Field(description="Classes, backbone, versions, scores.")
     files: dict[str, str] = Field(description="sha256 by file name.")
@@ -67,6 +68,7 @@ class Experiment(BaseModel):
 
     id: str
     job_id: str
+    created_by: str | None = Field(description="The key or session that asked for it.")
     dataset_version_id: str
     created_at: datetime
     links: dict[str, str]

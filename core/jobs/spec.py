@@ -84,7 +84,6 @@ class JobKind(Generic[P, R]):
     estimate: Callable[[P, Inputs], Cost] | None
     queue_for: Callable[[P], Queue] | None
     scopes: tuple[Scope, ...]
-    audited: bool
     summary: str
 
     def queue_of(self, params: P) -> Queue:
@@ -109,14 +108,12 @@ def job_kind(  # noqa: PLR0913 - one keyword a fact of the kind
     estimate: Callable[[P, Inputs], Cost] | None = None,
     queue_for: Callable[[P], Queue] | None = None,
     scopes: tuple[Scope, ...] = (),
-    audited: bool = False,
 ) -> Callable[[Callable[[JobContext, P], R | Children]], Callable[[JobContext, P], R | Children]]:
     """Register a function as a job kind; its docstring's first line is the summary.
 
     ``public=False``: only other jobs create it. ``diagnostic``: only with DERMSYNTH_DIAGNOSTICS.
     ``profile``: what the zygote preloads. ``timeout``: seconds of one attempt. ``scopes``: what a
-    caller needs besides ``jobs:write``, because the job reads or makes it. ``audited``: its
-    submission stands in the audit log.
+    caller needs besides ``jobs:write``, because the job reads or makes it.
     """
 
     def register(
@@ -138,7 +135,6 @@ def job_kind(  # noqa: PLR0913 - one keyword a fact of the kind
             estimate=estimate,
             queue_for=queue_for,
             scopes=scopes,
-            audited=audited,
             summary=summary[0] if summary else "",
         )
         JOB_KINDS.add(name, kind)

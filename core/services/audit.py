@@ -22,6 +22,9 @@ Action = Literal[
     "dataset.revise",
     "dataset.delete",
     "dataset.download",
+    "upload.create",
+    "upload.complete",
+    "upload.delete",
     "group.erase_planned",
     "group.erase_done",
     "job.create",
@@ -33,6 +36,8 @@ Action = Literal[
     "webhook.rotate",
     "webhook.disable",
     "webhook.delete",
+    "webhook.test",
+    "webhook.redeliver",
     "retention.delete",
     "doctor.mend",
 ]

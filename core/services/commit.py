@@ -49,15 +49,14 @@ def commit_outcome(session: Session, lease: Lease, outcome: Outcome, store: Blob
         session.add(Artifact(tenant_id=job.tenant_id, job_id=job.id, **artifact.model_dump()))
     for version in outcome.versions:
         _add_version(session, job, version, store)
+    made = {"tenant_id": job.tenant_id, "job_id": job.id, "created_by": asked_by(job)}
     for model in outcome.models:
         size = store.size(model.files.values())
-        session.add(
-            TrainedModel(tenant_id=job.tenant_id, job_id=job.id, bytes=size, **model.model_dump())
-        )
+        session.add(TrainedModel(bytes=size, **made, **model.model_dump()))
         charge(session, job.tenant_id, size)
     session.flush()
     for experiment in outcome.experiments:
-        session.add(Experiment(tenant_id=job.tenant_id, job_id=job.id, **experiment.model_dump()))
+        session.add(Experiment(**made, **experiment.model_dump()))
     job.metrics = job.metrics | outcome.metrics
     session.flush()
     if outcome.children is not None or job.parent_id is not None:
@@ -71,12 +70,18 @@ def commit_outcome(session: Session, lease: Lease, outcome: Outcome, store: Blob
 
 
 def _add_version(session: Session, job: Job, draft: VersionDraft, store: BlobStore) -> None:
-    add_version(session, job.tenant_id, draft, store, job_id=job.id)
+    asked = asked_by(job)
+    add_version(session, job.tenant_id, draft, store, job_id=job.id, created_by=asked)
     user: Job | None = job
     while user is not None:  # what waits for this job will go on with what it made
         if draft.dataset_id not in user.dataset_ids:
             user.dataset_ids = [*user.dataset_ids, draft.dataset_id]
         user = session.get(Job, user.parent_id) if user.parent_id else None
+
+
+def asked_by(job: Job) -> str | None:
+    """Return the key or session that submitted a job, or its root; None for the service."""
+    return (job.origin or {}).get("actor")
 
 
 def add_version(
@@ -86,10 +91,12 @@ def add_version(
     store: BlobStore,
     job_id: str | None,
     by: Principal | None = None,
+    created_by: str | None = None,
 ) -> DatasetVersion:
     """Write a version, its dataset when new, and the index of its images.
 
-    ``by``: who asked for it; None is the service, on behalf of the job.
+    ``by``: who asks for it now; None is the service, on behalf of the job that ``created_by``
+    submitted.
     """
     hold(session, store, [draft.manifest_blob])
     size = logical_bytes(store, draft.manifest_blob, draft.info)
@@ -125,6 +132,7 @@ def add_version(
         classes=[summary.model_dump() for summary in draft.classes],
         info=draft.info,
         job_id=job_id,
+        created_by=by.key_id if by else created_by,
     )
     session.add(version)
     session.flush()
@@ -138,6 +146,7 @@ def _tell(session: Session, by: Principal, version: DatasetVersion, new_dataset:
     details = {
         "version_id": version.id,
         "job_id": version.job_id,
+        "asked_by": version.created_by,
         "image_count": version.image_count,
         "manifest_sha256": version.manifest_sha256,
     }

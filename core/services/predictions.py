@@ -33,6 +33,7 @@ def model_view(model: TrainedModel) -> dict[str, Any]:
         "id": model.id,
         "name": model.name,
         "job_id": model.job_id,
+        "created_by": model.created_by,
         "created_at": stamp(model.created_at),
         "info": model.info,
         "files": model.files,

@@ -77,8 +77,9 @@ def submit(
     require_room()
     checked = check(session, principal.tenant_id, kind, raw)
     job_id = new_id("job")
-    if kind.audited:
-        used = [*checked.inputs.versions, *checked.inputs.uploads]
+    if not kind.diagnostic:
+        inputs = checked.inputs
+        used = [*inputs.versions, *inputs.uploads, *inputs.models]
         details = {"kind": kind.name, "inputs": used}
         record(session, principal, "job.create", "job", job_id, details)
     with span("job.submit", about={"job_id": job_id, "kind": kind.name}):
@@ -94,8 +95,9 @@ def submit(
 
 
 def _origin(principal: Principal) -> dict[str, Any] | None:
-    """Return what asks for a job, for the logs and traces of those who run it."""
+    """Return what asks for a job, for logs and traces, and who, for what the job will make."""
     ids = {"request_id": principal.request_id, "traceparent": traceparent()}
+    ids["actor"] = principal.key_id
     return {name: value for name, value in ids.items() if value} or None
 
 

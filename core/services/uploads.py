@@ -19,8 +19,9 @@ from core.db.models import Upload
 from core.db.repositories import jobs, uploads
 from core.errors import Conflict, InvalidInput, PayloadTooLarge, TooManyRequests
 from core.ids import new_id
+from core.services.audit import record
 from core.services.inputs import upload_path
-from core.services.principal import Principal
+from core.services.principal import Principal, system
 from core.services.quota import charge, require_room
 from core.storage.blobs import BlobStore, disk_errors, flush, sha256_of
 
@@ -52,6 +53,7 @@ def begin(
         length=length,
         sha256=sha256,
     )
+    record(session, principal, "upload.create", "upload", row.id, {"length": length})
     return uploads.add(session, row, _ttl())
 
 
@@ -112,6 +114,7 @@ def record_whole(
         received=length,
         completed_at=jobs.database_now(session),
     )
+    record(session, principal, "upload.complete", "upload", row.id, {"length": length})
     return uploads.add(session, row, _ttl())
 
 
@@ -239,6 +242,8 @@ def _save(factory: sessionmaker[Session], principal: Principal, part: Chunk) -> 
         upload.received = 0 if mismatch else part.offset
         if whole and not mismatch:
             upload.completed_at = jobs.database_now(session)
+            details = {"length": upload.length}
+            record(session, principal, "upload.complete", "upload", upload.id, details)
     if mismatch:
         part.file.truncate(0)
         raise InvalidInput(
@@ -258,7 +263,9 @@ def remove_expired(factory: sessionmaker[Session]) -> int:
     """Remove expired uploads that no unfinished job needs, rows first; returns how many."""
     with factory.begin() as session:
         gone = uploads.take_expired(session)
-    for upload_id in gone:
+        for upload_id, tenant_id in gone:
+            record(session, system(tenant_id), "upload.delete", "upload", upload_id)
+    for upload_id, _ in gone:
         upload_path(upload_id).unlink(missing_ok=True)
     return len(gone)
 

@@ -53,6 +53,7 @@ def version_view(session: Session, version: DatasetVersion) -> dict[str, Any]:
         "licence": version.licence,
         "generator": info.get("generator"),
         "job_id": version.job_id,
+        "created_by": version.created_by,
         "created_at": stamp(version.created_at),
         "links": {
             "self": link,

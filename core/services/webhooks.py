@@ -20,7 +20,7 @@ from core.services.job_view import stamp
 from core.services.principal import Principal
 from core.services.sealing import seal, unseal
 from core.services.submit import public_kinds
-from core.services.webhook_outbox import check_enabled, retry_seconds
+from core.services.webhook_outbox import check_enabled, ping, retry_seconds
 from core.webhooks.addresses import Policy, Refused, check_url, parse_networks
 from core.webhooks.signature import PREFIX, new_secret
 
@@ -118,7 +118,17 @@ def rotate(session: Session, principal: Principal, webhook: Webhook) -> str:
     return secret
 
 
-def redeliver(session: Session, webhook: Webhook, delivery: WebhookDelivery) -> None:
+def test(session: Session, principal: Principal, webhook: Webhook) -> WebhookDelivery:
+    """Send a message of type ``ping``."""
+    delivery = ping(session, webhook)
+    session.refresh(delivery)
+    record(session, principal, "webhook.test", "webhook", webhook.id, {"delivery": delivery.id})
+    return delivery
+
+
+def redeliver(
+    session: Session, principal: Principal, webhook: Webhook, delivery: WebhookDelivery
+) -> None:
     """Send a delivery of a locked web hook once more, with retries as if it were new."""
     check_enabled(webhook)
     delivery.status = "pending"
@@ -126,6 +136,8 @@ def redeliver(session: Session, webhook: Webhook, delivery: WebhookDelivery) -> 
     delivery.available_at = NOW
     delivery.retry_until = seconds_from_now(retry_seconds())
     delivery.finished_at = None
+    details = {"delivery": delivery.id}
+    record(session, principal, "webhook.redeliver", "webhook", webhook.id, details)
     session.flush()
     session.refresh(delivery)
 

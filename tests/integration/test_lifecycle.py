@@ -360,10 +360,10 @@ def test_an_upload_lives_as_long_as_a_job_needs_it(engine: Engine) -> None:
             {"id": upload_id},
         )
     with engine.sessions.begin() as session:
-        assert uploads.take_expired(session) == [idle]
+        assert [gone for gone, _ in uploads.take_expired(session)] == [idle]
     engine.cancel(job_id)
     with engine.sessions.begin() as session:
-        assert uploads.take_expired(session) == [upload_id]
+        assert [gone for gone, _ in uploads.take_expired(session)] == [upload_id]
 
 
 def test_an_expired_upload_is_not_imported(engine: Engine) -> None:

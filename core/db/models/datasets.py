@@ -46,6 +46,8 @@ class DatasetVersion(Owned, Base):
     classes: Mapped[list[Any]]
     info: Mapped[dict[str, Any]]
     job_id: Mapped[str | None]
+    created_by: Mapped[str | None]
+    """The key or session that asked for it."""
     created_at: Mapped[datetime] = now()
 
 

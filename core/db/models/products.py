@@ -31,6 +31,8 @@ class TrainedModel(Owned, Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    created_by: Mapped[str | None]
+    """The key or session that asked for it."""
     files: Mapped[dict[str, Any]]
     bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
     info: Mapped[dict[str, Any]]
@@ -43,6 +45,8 @@ class Experiment(Owned, Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    created_by: Mapped[str | None]
+    """The key or session that asked for it."""
     dataset_version_id: Mapped[str] = mapped_column(ForeignKey("dataset_versions.id"))
     verdict: Mapped[dict[str, Any]]
     predictions_artifact_id: Mapped[str] = mapped_column(ForeignKey("artifacts.id"))

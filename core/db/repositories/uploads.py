@@ -52,8 +52,8 @@ def live(session: Session, principal: Principal, upload_id: str, *, lock: bool =
     return row
 
 
-def take_expired(session: Session, limit: int = 100) -> list[str]:
-    """Delete expired uploads that no unfinished job needs; returns their ids."""
+def take_expired(session: Session, limit: int = 100) -> list[tuple[str, str]]:
+    """Delete expired uploads that no unfinished job needs; returns (id, tenant_id)."""
     needed = exists().where(
         Job.status.not_in(TERMINAL), func.jsonb_exists(Job.inputs["uploads"], Upload.id)
     )
@@ -65,13 +65,13 @@ def take_expired(session: Session, limit: int = 100) -> list[str]:
         .with_for_update(skip_locked=True)
     ).all()
     # once more under the locks: a submission may have been committed while they were taken
-    gone = session.scalars(
+    gone = session.execute(
         delete(Upload)
         .where(Upload.id.in_(held), ~needed)
-        .returning(Upload.id)
+        .returning(Upload.id, Upload.tenant_id)
         .execution_options(synchronize_session=False)
     )
-    return list(gone)
+    return [(row[0], row[1]) for row in gone]
 
 
 def known(session: Session, ids: Sequence[str]) -> set[str]:

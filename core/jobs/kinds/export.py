@@ -82,7 +82,6 @@ def estimate(params: ExportParams, inputs: Inputs) -> Cost:
     check=check,
     estimate=estimate,
     scopes=("datasets:read",),
-    audited=True,
 )
 def export(ctx: JobContext, params: ExportParams) -> ExportResult:
     """Exports dataset versions as one ZIP with metadata, dataset card and checksums."""

@@ -102,7 +102,6 @@ def _estimate(params: ImportParams, inputs: Inputs) -> Cost:
     check=_check,
     estimate=_estimate,
     scopes=("datasets:write",),
-    audited=True,
 )
 def import_(ctx: JobContext, params: ImportParams) -> ImportResult:
     """Read an archive of labelled images into a dataset version; bad files become rejects."""

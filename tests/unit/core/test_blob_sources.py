@@ -17,7 +17,7 @@ NO_BLOBS = {
     "job_events.data": "phases and problems",
     "jobs.error": "a problem",
     "jobs.metrics": "numbers",
-    "jobs.origin": "ids of a request and a trace",
+    "jobs.origin": "ids of a request, a trace and a key",
     "workers.gpus": "what the host has",
     "models.info": "what it was trained on, by id",
     "workers.available": "what the host offers",
