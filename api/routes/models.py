@@ -30,11 +30,10 @@ from core.errors import FieldError, InvalidInput, Unavailable
 from core.ids import new_id
 from core.jobs.spec import JOB_KINDS
 from core.jobs.states import TERMINAL, JobStatus
-from core.services import job_view, predictions
-from core.services.commit import hold
-from core.services.idempotency import Answer, Once, once
+from core.services import job_view, predictions, sent_images
+from core.services.idempotency import Answer, Once, once, repeated
 from core.services.principal import Principal
-from core.services.submit import submit
+from core.services.quota import check_quota, require_room
 from core.services.transaction import transaction
 from core.storage.blobs import BlobStore
 
@@ -95,7 +94,10 @@ async def predict(
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=MAX_LENGTH)] = None,
 ) -> Response:
     """Classify up to 32 images; research only, not for diagnosis."""
-    await run_in_threadpool(_check_possible, principal, model_id)
+    length = request.headers.get("content-length", "")
+    await run_in_threadpool(
+        _check_possible, principal, model_id, int(length) if length.isdigit() else 0
+    )
     settings = get_settings()
     folder = settings.data_dir / "staging" / "direct" / new_id("req")
     limits = FormLimits("images", settings.max_predict_images, MAX_IMAGE_BYTES)
@@ -113,9 +115,12 @@ async def predict(
     return _answer(request, answer, job)
 
 
-def _check_possible(principal: Principal, model_id: str) -> None:
+def _check_possible(principal: Principal, model_id: str, length: int) -> None:
+    """Refuse before the images are read."""
+    require_room(length)
     with sessions()() as session:
         owned(session, principal, TrainedModel, model_id, "model")
+        check_quota(session, principal.tenant_id)
         queue = JOB_KINDS.get(predictions.KIND).queue
         if queue not in job_queries.live_queues(session, job_view.silence_seconds()):
             raise Unavailable(
@@ -135,22 +140,31 @@ def _check_form(form: Form) -> None:
 def _submit(
     principal: Principal, model_id: str, files: list[FilePart], folder: Path, wish: Once | None
 ) -> Answer:
+    sizes = {part.sha256: part.size for part in files}
+    images = [{"filename": part.filename[:255], "sha256": part.sha256} for part in files]
+    raw: dict[str, Any] = {"model_id": model_id, "images": images}
+    with sessions()() as session:
+        if (known := repeated(session, principal, wish)) is not None:
+            return known
+        sent_images.check_sent(session, principal, raw, sizes)
     for part in files:
         part.path.replace(folder / part.sha256)
-    store, blobs = BlobStore(get_settings().data_dir), sorted({part.sha256 for part in files})
-    store.publish(folder, blobs)
-    raw: dict[str, Any] = {
-        "model_id": model_id,
-        "images": [{"filename": part.filename[:255], "sha256": part.sha256} for part in files],
-    }
-    with transaction(sessions()) as session:
+    store = BlobStore(get_settings().data_dir)
+    fresh = sent_images.publish(store, folder, sizes)
+    try:
+        with transaction(sessions()) as session:
 
-        def make() -> Answer:
-            hold(session, store, blobs)
-            job = submit(session, principal, JOB_KINDS.get(predictions.KIND), raw)
-            return accepted(job_view.written(job))
+            def make() -> Answer:
+                job = sent_images.submit_sent(session, principal, store, raw, sizes)
+                return accepted(job_view.written(job))
 
-        return once(session, principal, wish, make)[0]
+            answer, is_known = once(session, principal, wish, make)
+    except Exception:
+        sent_images.take_back(sessions(), store, fresh)
+        raise
+    if is_known:
+        sent_images.take_back(sessions(), store, fresh)
+    return answer
 
 
 def _answer(request: Request, answer: Answer, job: dict[str, Any]) -> Response:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.config import Settings
-from core.db.repositories import blob_references, idempotency, retention
+from core.db.repositories import blob_references, idempotency, retention, usage
 from core.services.garbage import Collected, collect
 from core.services.retention import (
     DAY,
@@ -68,6 +68,7 @@ def _round(factory: sessionmaker[Session], settings: Settings, store: BlobStore)
     done.logs = remove_orphan_logs(factory, store)
     with factory.begin() as session:
         blob_references.forget_ended(session)
+        usage.release_ended(session, settings.garbage_hours * 3600)
     done.garbage = collect(factory, store, settings.garbage_hours * 3600)
     _prune_caches(done, settings, store)
     return done

@@ -48,13 +48,8 @@ def once(
             code="idempotency_in_progress",
             retry_after=1,
         )
-    if (known := rows.find(session, principal, wish.key)) is not None:
-        if known.request_hash != wish.request_hash:
-            raise InvalidInput(
-                "This Idempotency-Key came with another request before",
-                code="idempotency_key_reused",
-            )
-        return Answer(known.status, known.headers, known.body), True
+    if (known := repeated(session, principal, wish)) is not None:
+        return known, True
     answer = create()
     session.add(
         IdempotencyKey(
@@ -67,3 +62,16 @@ def once(
         )
     )
     return answer, False
+
+
+def repeated(session: Session, principal: Principal, wish: Once | None) -> Answer | None:
+    """Return the answer of the first time; InvalidInput ``idempotency_key_reused``."""
+    known = None if wish is None else rows.find(session, principal, wish.key)
+    if wish is None or known is None:
+        return None
+    if known.request_hash != wish.request_hash:
+        raise InvalidInput(
+            "This Idempotency-Key came with another request before",
+            code="idempotency_key_reused",
+        )
+    return Answer(known.status, known.headers, known.body)

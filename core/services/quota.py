@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from core.config import Settings, get_settings
+from core.db.models import JobCharge
 from core.db.repositories import usage
 from core.db.repositories.usage import Usage
 from core.errors import QuotaExceeded
@@ -29,6 +30,22 @@ def charge(session: Session, tenant_id: str, size: int) -> None:
     """
     if size:
         _require_within(usage.add(session, tenant_id, size), size)
+
+
+def charge_job(session: Session, tenant_id: str, job_id: str, size: int) -> None:
+    """Count bytes that came with a job that has just been written; QuotaExceeded.
+
+    They count until the job has ended and its bytes are old enough to be collected as garbage.
+    """
+    session.add(JobCharge(job_id=job_id, tenant_id=tenant_id, bytes=size))
+    session.flush()
+    charge(session, tenant_id, size)
+
+
+def check_quota(session: Session, tenant_id: str, size: int = 0) -> None:
+    """QuotaExceeded for what could not be charged now; nothing is counted or locked."""
+    found = usage.of(session, tenant_id)
+    _require_within(Usage(found.used + size, found.limit), size)
 
 
 def require_quota(found: Usage) -> None:

@@ -11,12 +11,14 @@ import pytest
 from sqlalchemy import select, update
 
 from core.config import get_settings
-from core.db.models import Tenant, Upload
+from core.db.models import Job, Tenant, Upload
+from core.db.repositories import usage
+from core.db.repositories.consistency import wrong_counters
 from core.errors import QuotaExceeded
 from core.services.garbage import collect
 from core.services.uploads import remove_expired
 from tests.api.test_uploads import begin, offset, send
-from tests.api.world import World
+from tests.api.world import World, png
 
 HUGE = str(10**18)
 
@@ -151,3 +153,86 @@ def test_a_job_that_makes_more_than_its_tenant_may_keep_leaves_nothing(
         world.finish(job, make=lambda runtime: runtime.artifact("a", b"12345", "text/plain"))
     assert used(world) == 0
     assert api.get(f"/v1/jobs/{job}").json()["artifacts"] == []
+
+
+@pytest.fixture
+def predicting(world: World, api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of predictions with a model, which no worker answers soon."""
+    monkeypatch.setattr("api.routes.models.WAIT_SECONDS", 0.05)
+    world.worker("interactive")
+    world.version()  # something is used: a limit of 0 would be none
+    job = api.post("/v1/jobs/noop", json={}).json()["id"]
+    world.finish(job)
+    return f"/v1/models/{world.model(job)}/predict"
+
+
+def sent(number: int) -> dict[str, Any]:
+    """Return a request's one photograph, which nobody has sent before."""
+    return {"files": {"images": ("a.png", png(number, (600 + number, 16)))}}
+
+
+def size_of(request: dict[str, Any]) -> int:
+    return len(request["files"]["images"][1])
+
+
+def stored(world: World) -> set[str]:
+    return {entry.name for entry in world.store.files()}
+
+
+def test_photographs_for_a_prediction_count_until_they_are_garbage(
+    world: World, api: httpx.Client, predicting: str
+) -> None:
+    before, request = used(world), sent(1)
+    answer = api.post(predicting, **request, headers={"Idempotency-Key": "p"})
+    assert answer.status_code == 202
+    assert used(world) == before + size_of(request)
+    api.post(predicting, **request, headers={"Idempotency-Key": "p"}).raise_for_status()
+    assert used(world) == before + size_of(request)
+    with world.sessions.begin() as session:
+        assert wrong_counters(session) == []
+        assert usage.release_ended(session, -1) == 0
+    world.finish(answer.json()["id"])
+    with world.sessions.begin() as session:
+        assert usage.release_ended(session, 3600) == 0
+        assert usage.release_ended(session, -1) == 1
+    assert used(world) == before
+    again = api.post(predicting, **request).json()["id"]
+    world.finish(again)
+    with world.sessions.begin() as session:
+        session.delete(session.get_one(Job, again))
+    assert used(world) == before
+
+
+def test_photographs_beyond_the_quota_are_refused_and_not_kept(
+    world: World, api: httpx.Client, predicting: str
+) -> None:
+    before, files, request = used(world), stored(world), sent(2)
+    limit(world, before + size_of(request) - 1)
+    refused(api.post(predicting, **request), "quota_exceeded")
+    limit(world, before)
+    refused(api.post(predicting, **request), "quota_exceeded")
+    assert (used(world), stored(world)) == (before, files)
+    assert not list((world.data_dir / "staging" / "direct").glob("*"))
+    limit(world, before + size_of(request))
+    assert api.post(predicting, **request).status_code == 202
+
+
+def test_photographs_of_a_refused_prediction_are_removed(
+    world: World, api: httpx.Client, predicting: str
+) -> None:
+    api.post("/v1/jobs/noop", json={}).raise_for_status()
+    known, fresh = sent(3), sent(4)
+    kept = world.store.add(known["files"]["images"][1])
+    before, files = used(world), stored(world)
+    with world.sessions.begin() as session:
+        session.execute(update(Tenant).values(max_active_jobs=1))
+    for request in (known, fresh):
+        answer = api.post(predicting, **request)
+        assert (answer.status_code, answer.json()["code"]) == (429, "too_many_jobs")
+    assert (used(world), stored(world)) == (before, files)
+    assert kept in files
+
+
+def test_photographs_do_not_fill_the_volume(api: httpx.Client, predicting: str, full: Any) -> None:
+    full(True)
+    refused(api.post(predicting, **sent(5)), "storage_full")

@@ -6,7 +6,7 @@ from core.db.models.access import ApiKey, AuditEntry, BrowserSession, Idempotenc
 from core.db.models.base import Base, Owned, Tenant
 from core.db.models.datasets import Dataset, DatasetVersion, Image, Upload
 from core.db.models.erasures import Erasure, PendingRemoval
-from core.db.models.jobs import Job, JobBlob, JobEvent, JobMeasure, JobTotal, Worker
+from core.db.models.jobs import Job, JobBlob, JobCharge, JobEvent, JobMeasure, JobTotal, Worker
 from core.db.models.products import Artifact, Experiment, TrainedModel
 from core.db.models.webhooks import Webhook, WebhookDelivery
 
@@ -24,6 +24,7 @@ __all__ = [
     "Image",
     "Job",
     "JobBlob",
+    "JobCharge",
     "JobEvent",
     "JobMeasure",
     "JobTotal",

@@ -38,9 +38,9 @@ class Tenant(Base):
     """Who owns things.
 
     ``jobs_active`` counts its unfinished jobs without a parent; triggers keep it when a transaction
-    ends. ``bytes_used`` is what it keeps: versions, artifacts, models and uploads, each with all
-    its bytes, also where blobs are shared. Writers add to it; a trigger takes off what is deleted,
-    in whatever way.
+    ends. ``bytes_used`` is what it keeps: versions, artifacts, models, uploads and what came with
+    jobs, each with all its bytes, also where blobs are shared. Writers add to it; a trigger takes
+    off what is deleted, in whatever way.
     """
 
     __tablename__ = "tenants"

@@ -120,7 +120,7 @@ class Job(Owned, Base):
     finished_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     origin: Mapped[dict[str, Any] | None]
-    """What asked for it: {request_id, traceparent}, both optional; children have their parent's."""
+    """What asked for it: {request_id, traceparent, actor}; children have their parent's."""
 
 
 class JobEvent(Base):
@@ -145,6 +145,18 @@ class JobBlob(Base):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     sha256: Mapped[str] = mapped_column(primary_key=True, index=True)
+
+
+class JobCharge(Owned, Base):
+    """Bytes that came with a job and that its tenant pays for until they are garbage.
+
+    Photographs sent for a prediction: nothing but the job refers to them.
+    """
+
+    __tablename__ = "job_charges"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    bytes: Mapped[int] = mapped_column(BigInteger)
 
 
 class JobMeasure(Base):

@@ -15,6 +15,7 @@ _BYTES = """(SELECT coalesce(sum(bytes), 0)::bigint FROM (
     SELECT bytes FROM dataset_versions WHERE tenant_id = t.id
     UNION ALL SELECT bytes FROM artifacts WHERE tenant_id = t.id
     UNION ALL SELECT bytes FROM models WHERE tenant_id = t.id
+    UNION ALL SELECT bytes FROM job_charges WHERE tenant_id = t.id
     UNION ALL SELECT length FROM uploads WHERE tenant_id = t.id) AS kept)"""
 _PENDING = """(SELECT count(*) FROM jobs c WHERE c.parent_id = j.id
     AND c.status IN ('queued', 'running'))"""
