@@ -22,7 +22,7 @@ from api.json_body import read_json
 from api.known_keys import KnownKeys
 from core.config import get_settings
 from core.db.session import reads
-from core.errors import Forbidden, Unauthorized
+from core.errors import Forbidden, TooManyRequests, Unauthorized
 from core.services.browser_sessions import authenticate_cookie
 from core.services.keys import digest, verify_key
 from core.services.principal import Principal
@@ -115,9 +115,7 @@ class ApiRoute(APIRoute):
 
 async def authorise(request: Request, scopes: list[str]) -> Principal:
     """Return the caller; Unauthorized, Forbidden for a missing scope, TooManyRequests."""
-    secret = _bearer_secret(request)
-    known = await (_by_cookie(request) if secret is None else _by_key(request, secret))
-    principal = replace(known, request_id=request.state.request_id)
+    principal = replace(await _caller(request), request_id=request.state.request_id)
     request.app.state.rate_limit.take(principal.key_id)
     require(principal, scopes)
     return principal
@@ -128,14 +126,9 @@ async def still_allowed(request: Request, scopes: list[str]) -> bool:
 
     True while nobody can tell, because the database is away: it is asked again.
     """
-    secret = _bearer_secret(request)
     try:
-        if secret is None:
-            known = await run_in_threadpool(_by_cookie, request)
-        else:
-            known = await _by_key(request.app.state.known_keys, secret)
-        require(known, scopes)
-    except (Unauthorized, Forbidden):
+        require(await _caller(request), scopes)
+    except (Unauthorized, Forbidden, TooManyRequests):
         return False
     except SQLAlchemyError:
         return True
@@ -152,6 +145,11 @@ def require(principal: Principal, scopes: Iterable[str]) -> None:
     """Refuse a caller that lacks one of the scopes."""
     if missing := [scope for scope in scopes if scope not in principal.scopes]:
         raise Forbidden(f"The key has no scope {', '.join(missing)}", code="missing_scope")
+
+
+async def _caller(request: Request) -> Principal:
+    secret = _bearer_secret(request)
+    return await (_by_cookie(request) if secret is None else _by_key(request, secret))
 
 
 def _bearer_secret(request: Request) -> str | None:
