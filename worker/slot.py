@@ -50,24 +50,22 @@ class Slot:
         self.nursery.open()
 
     def run(self, job_id: str) -> None:
-        """Follow a hint: run the job if it is there, due and nobody else's.
+        """Follow a hint: run the job if it is there, due and nobody else's; then what is due next.
 
-        Then run what has waited for so long that its own hint must have been lost: while any slot
-        hears a hint, no job waits for the next round of the reaper.
+        A hint thus wakes a slot, and no job waits for its own while any slot is awake.
         """
         with _sigterm_drains():
             self._claim_and_supervise(lambda session: self._named(session, job_id))
-            while self._claim_and_supervise(self._overlooked):
+            while self._claim_and_supervise(self._next):
                 pass
 
     def _named(self, session: Session, job_id: str) -> Job | None:
         lease = get_settings().lease_seconds
         return jobs.claim(session, job_id, self._queues, self.worker_id, lease)
 
-    def _overlooked(self, session: Session) -> Job | None:
-        settings = get_settings()
-        lease, age = settings.lease_seconds, settings.hint_age_seconds
-        return jobs.claim_overlooked(session, self._queues, self.worker_id, lease, age)
+    def _next(self, session: Session) -> Job | None:
+        lease = get_settings().lease_seconds
+        return jobs.claim_next(session, self._queues, self.worker_id, lease)
 
     def _claim_and_supervise(self, claim: Callable[[Session], Job | None]) -> bool:
         """Run what can be claimed; False when there is nothing, or when this worker drains."""

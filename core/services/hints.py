@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TASK = "worker.dispatch.run_job"
+ENOUGH = 256
+"""Hints under way in a queue beyond which one more wakes nobody: a slot that has ended a job takes
+the next one without."""
 FLUSH_SECONDS = 3.0
 _lock = threading.Lock()
 

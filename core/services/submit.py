@@ -16,6 +16,7 @@ from core.errors import NotFound, TooManyRequests
 from core.ids import new_id
 from core.jobs.context import Children, Inputs
 from core.jobs.spec import JOB_KINDS, Cost, JobKind, Params
+from core.services import hints
 from core.services.audit import record
 from core.services.inputs import parse, resolve
 from core.services.job_view import silence_seconds
@@ -69,7 +70,7 @@ def submit(
     raw: dict[str, Any] | Params,
     labels: Sequence[str] = (),
 ) -> Written:
-    """Write a queued job with its first event; the hint goes out after the commit.
+    """Write a queued job with its first event; a hint, if it needs one, follows the commit.
 
     ``raw``: the parameters, validated or not. StorageFull, QuotaExceeded: what it would make could
     not be kept; TooManyRequests: too many jobs are unfinished. The caller rolls back.
@@ -90,7 +91,8 @@ def submit(
         if written.usage is None:
             raise _too_many(session, principal.tenant_id, limit)
         require_quota(written.usage)
-    want_hint(session, job.id, job.queue)
+    if written.place.before < hints.ENOUGH:
+        want_hint(session, job.id, job.queue)
     return written
 
 

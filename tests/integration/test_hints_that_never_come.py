@@ -7,11 +7,15 @@ import threading
 from contextlib import suppress
 from urllib.parse import urlsplit, urlunsplit
 
+import pytest
+import redis
+
 from core.db.models import Job
 from core.db.repositories import jobs
 from core.jobs.spec import JOB_KINDS
+from core.services import hints
 from core.services.submit import submit
-from tests.integration.harness import Harness, eventually
+from tests.integration.harness import Harness
 
 NEVER = "3600"
 
@@ -66,16 +70,18 @@ def _submit_without_hint(stack: Harness) -> str:
 
 
 def test_a_slot_that_hears_any_hint_takes_what_was_overlooked(stack: Harness) -> None:
+    overlooked = _submit_without_hint(stack)
     stack.start_worker(DERMSYNTH_REAPER_SECONDS=NEVER)
     assert stack.wait(stack.submit("noop")).status == "succeeded"
-    overlooked = _submit_without_hint(stack)
+    assert stack.wait(overlooked).status == "succeeded"
 
-    def heard() -> bool:
-        # each is a hint; the first ones may come before the job has waited for long enough
-        stack.wait(stack.submit("noop"))
-        return stack.job(overlooked).status == "succeeded"
 
-    eventually(heard)
+def test_a_long_queue_needs_no_more_hints(stack: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hints, "ENOUGH", 3)
+    ids = [stack.submit("noop") for _ in range(6)]
+    assert redis.Redis.from_url(stack.redis_url).llen("cpu") == 3
+    stack.start_worker(DERMSYNTH_REAPER_SECONDS=NEVER)
+    assert {stack.wait(job_id).status for job_id in ids} == {"succeeded"}
 
 
 def test_a_worker_whose_way_to_the_broker_went_dark_connects_anew(stack: Harness) -> None:
@@ -89,10 +95,9 @@ def test_a_worker_whose_way_to_the_broker_went_dark_connects_anew(stack: Harness
         way.close()
 
 
-def test_the_overlooked_are_taken_in_the_order_of_their_submission(stack: Harness) -> None:
-    first, second, fresh = (_submit_without_hint(stack) for _ in range(3))
-    other = _submit_without_hint(stack)
-    ago = {first: 10, second: 20, fresh: 0, other: 30}  # the first one was given back since
+def test_what_is_due_is_taken_in_the_order_of_its_submission(stack: Harness) -> None:
+    first, second, later, other = (_submit_without_hint(stack) for _ in range(4))
+    ago = {first: 10, second: 20, later: -60, other: 30}  # the first one was given back since
     with stack.sessions.begin() as session:
         for job_id, seconds in ago.items():
             session.get_one(Job, job_id).available_at = jobs.seconds_from_now(-seconds)
@@ -100,9 +105,8 @@ def test_the_overlooked_are_taken_in_the_order_of_their_submission(stack: Harnes
 
     def take(*queues: str) -> str | None:
         with stack.sessions.begin() as session:
-            job = jobs.claim_overlooked(session, queues, "w", 60, age_seconds=5)
+            job = jobs.claim_next(session, queues, "w", 60)
             return None if job is None else job.id
 
-    assert [take("cpu"), take("gpu", "cpu"), take("cpu"), take("io", "gpu")] == [
-        first, second, None, other,
-    ]  # fmt: skip
+    taken = [take("cpu"), take("gpu", "cpu"), take("cpu"), take("io", "gpu")]
+    assert taken == [first, second, None, other]

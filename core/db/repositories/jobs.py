@@ -41,17 +41,13 @@ def claim(
     return _claim(session, and_(Job.id == job_id, _due(queues)), worker_id, lease_seconds)
 
 
-def claim_overlooked(
-    session: Session,
-    queues: Sequence[str],
-    worker_id: str,
-    lease_seconds: float,
-    age_seconds: float,
+def claim_next(
+    session: Session, queues: Sequence[str], worker_id: str, lease_seconds: float
 ) -> Job | None:
-    """Take the job that was submitted first of those due for longer than so long; else None."""
+    """Take the due job of these queues that was submitted first; None without any."""
     heads = [
         select(Job.id)
-        .where(_due([queue], age_seconds))
+        .where(_due([queue]))
         .order_by(Job.id)
         .limit(1)
         .with_for_update(skip_locked=True)
