@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from typing import Any
 
-from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import Match
@@ -21,6 +20,7 @@ from api.body_limit import BodyLimit
 from api.context import HostCheck, RequestContext
 from api.events import EventHub
 from api.failed_attempts import FailedAttempts
+from api.fair_places import FairPlaces
 from api.guarded_protocol import GuardedProtocol
 from api.known_keys import KnownKeys
 from api.metrics.http import HttpMetrics
@@ -79,6 +79,8 @@ THREADS = 40
 """Routes that run at once in threads; the pool of connections is as large."""
 SUBMITTING = 4
 """Submissions that run at once: more would take the interpreter from each other, and from all."""
+MOST_SUBMITTING, SUBMIT_SECONDS = 1000, 30.0
+"""Submissions of a tenant that wait, and for how long: one may wait for locks of its tenant."""
 SHUTDOWN_SECONDS = 5
 OPEN_FILES = 65_536
 SERVING: dict[str, Any] = {
@@ -105,7 +107,7 @@ def create_app() -> FastAPI:
     app.state.events = EventHub(settings.event_poll_seconds)
     app.state.known_keys = KnownKeys(settings.key_cache_seconds)
     app.state.rate_limit = RateLimit(settings.requests_per_minute)
-    app.state.submitting = CapacityLimiter(SUBMITTING)
+    app.state.submitting = FairPlaces(SUBMITTING, MOST_SUBMITTING, SUBMIT_SECONDS)
     app.state.failed_attempts = FailedAttempts(settings.failed_logins_per_minute)
     app.state.readiness = SharedAnswer(system.ready, system.READY_SECONDS)
     app.state.thumbnails = ThumbnailMaker(settings)

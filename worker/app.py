@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import (
     setup_logging,
+    task_received,
     worker_init,
     worker_process_init,
     worker_process_shutdown,
@@ -88,6 +89,13 @@ def _keep_house(sender: Any = None, **_: Any) -> None:
 
     queues = sorted(sender.app.amqp.queues.consume_from)
     start(sender, queues, slots=int(sender.pool.limit or 1))
+
+
+@task_received.connect
+def _hear(**_: Any) -> None:
+    from worker.hearing import hearing
+
+    hearing.hear()
 
 
 @worker_shutting_down.connect

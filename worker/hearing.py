@@ -22,6 +22,31 @@ from core.db.session import reads
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
+LOOKS = 3
+"""A slot without a job in so many looks is idle; between two jobs it has none for a moment."""
+
+
+class Hearing:
+    """What was seen of a worker's slots since it last heard a hint."""
+
+    def __init__(self) -> None:
+        self._heard = False
+        self._idle: list[set[str]] = []
+
+    def hear(self) -> None:
+        self._heard = True
+
+    def look(self, idle: set[str]) -> bool:
+        """Note the slots that are idle while jobs wait; True when one has been in all LOOKS."""
+        self._idle = [] if self._heard else [*self._idle, idle][-LOOKS:]
+        self._heard = False
+        deaf = len(self._idle) == LOOKS and bool(set.intersection(*self._idle))
+        if deaf:
+            self._idle = []
+        return deaf
+
+
+hearing = Hearing()
 
 
 def listen(consumer: Any, queues: Sequence[str]) -> None:
@@ -31,14 +56,13 @@ def listen(consumer: Any, queues: Sequence[str]) -> None:
     while True:
         time.sleep(min(LOOK_SECONDS, patience))
         try:
-            if is_deaf(slots_of(consumer), queues, patience):
+            if hearing.look(idle_slots(slots_of(consumer), queues, patience)):
                 log.warning(
                     "jobs wait on %s for %g s and no hint comes: connecting to the broker anew",
                     ", ".join(queues),
                     patience,
                 )
                 consumer.call_soon(_hang_up)
-                time.sleep(patience)
         except SQLAlchemyError as error:
             log.warning("it is unknown whether jobs wait: %s", error)
         except Exception:  # this thread must outlive every surprise
@@ -55,12 +79,12 @@ def slots_of(consumer: Any) -> list[str]:
     return [f"{socket.gethostname()}:{pid}" for pid in consumer.pool.info["processes"]]
 
 
-def is_deaf(slots: Sequence[str], queues: Sequence[str], seconds: float) -> bool:
-    """Tell whether a job has been due for so long while one of the slots does nothing."""
+def idle_slots(slots: Sequence[str], queues: Sequence[str], seconds: float) -> set[str]:
+    """Return the slots that hold no lease while a job has been due for so long."""
     with reads()() as session:
-        if jobs.running_of(session, slots) >= len(slots):
-            return False
-        return jobs.overlooked(session, queues, seconds)
+        if not jobs.overlooked(session, queues, seconds):
+            return set()
+        return set(slots) - jobs.busy_slots(session, slots)
 
 
 def _hang_up() -> None:

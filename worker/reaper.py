@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.config import Settings
 from core.db.repositories import jobs, measures
 from core.jobs.spec import QUEUES
-from core.services.hints import ENOUGH, hints_held
+from core.services.hints import ENOUGH, trim_hints
 from core.services.lifecycle import reap
 from core.services.removal import finish_all
 from core.services.staging import remove_dead_staging
@@ -31,7 +31,7 @@ def sweep(factory: sessionmaker[Session], settings: Settings) -> int:
             return 0
         lost = jobs.expired(session)
         # a queue with a hint for each due job needs no more: they would pile up in the broker
-        held, due = hints_held(QUEUES), jobs.due_by_queue(session)
+        held, due = trim_hints(QUEUES), jobs.due_by_queue(session)
         lacking = [queue for queue in due if held.get(queue, 0) < min(due[queue], ENOUGH)]
         for job_id, queue in jobs.unhinted(session, settings.hint_age_seconds, lacking):
             want_hint(session, job_id, queue)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Annotated, Any
 
-from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
@@ -64,8 +62,8 @@ def _creator(kind: JobKind[Any, Any]) -> Callable[..., Coroutine[Any, Any, Respo
     ) -> Response:
         if validate_only:
             return json_response(await run_in_threadpool(_validate, principal, kind, params))
-        work = partial(_create, principal, kind, params, label, wish)
-        answer = await to_thread.run_sync(work, limiter=request.app.state.submitting)
+        async with request.app.state.submitting.place(principal.tenant_id):
+            answer = await run_in_threadpool(_create, principal, kind, params, label, wish)
         return await answer_job(request, principal, answer)
 
     create.__annotations__["params"] = kind.params

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from queue import SimpleQueue
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 TASK = "worker.dispatch.run_job"
 ENOUGH = 256
-"""Hints under way in a queue beyond which one more wakes nobody: a slot that has ended a job takes
-the next one without."""
+"""Of jobs that wait in a queue, and of hints in the broker: one more would wake nobody, for a slot
+that has ended a job takes the next one without."""
 FLUSH_SECONDS = 3.0
 _lock = threading.Lock()
 
@@ -55,16 +55,23 @@ def producer() -> Celery:
     return app
 
 
-def hints_held(queues: Iterable[str]) -> dict[str, int]:
-    """Return how many hints the broker holds by queue; nothing while it does not answer."""
+def trim_hints(queues: Sequence[str]) -> dict[str, int]:
+    """Leave no more than ENOUGH hints in each queue; return how many it holds, as far as known.
+
+    A slot that is never idle takes jobs without their hints, which nobody else would take away.
+    """
     import redis
 
     client: Any = redis.Redis.from_url(
         get_settings().redis_url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=None
     )
     try:
-        # Celery keeps a queue as a list of its name
-        return {queue: int(client.llen(queue)) for queue in queues}
+        # Celery keeps a queue as a list of its name, the oldest message last
+        with client.pipeline(transaction=False) as pipeline:
+            for queue in queues:
+                pipeline.ltrim(queue, -ENOUGH, -1).llen(queue)
+            lengths = pipeline.execute()[1::2]
+        return dict(zip(queues, map(int, lengths), strict=True))
     except (redis.RedisError, OSError) as error:
         log.warning("the broker does not say how many hints it holds: %s", error)
         return {}

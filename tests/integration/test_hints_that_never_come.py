@@ -84,6 +84,18 @@ def test_a_long_queue_needs_no_more_hints(stack: Harness, monkeypatch: pytest.Mo
     assert {stack.wait(job_id).status for job_id in ids} == {"succeeded"}
 
 
+def test_hints_that_nobody_took_away_are_trimmed_to_the_oldest(
+    stack: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hints, "ENOUGH", 3)
+    stack.use()
+    hints.send_hints([(f"job_{number}", "cpu") for number in range(10)])
+    broker = redis.Redis.from_url(stack.redis_url)
+    oldest = broker.lrange("cpu", -3, -1)
+    assert hints.trim_hints(["cpu", "gpu"]) == {"cpu": 3, "gpu": 0}
+    assert broker.lrange("cpu", 0, -1) == oldest
+
+
 def test_a_worker_whose_way_to_the_broker_went_dark_connects_anew(stack: Harness) -> None:
     way = Path(stack.redis_url)
     try:

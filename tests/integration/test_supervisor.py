@@ -274,8 +274,8 @@ def test_a_queue_that_has_its_hints_gets_no_more(
     job_id = engine.submit()
     engine.make_due()
     hints: list[tuple[str, str]] = []
-    monkeypatch.setattr(reaper, "hints_held", lambda queues: dict.fromkeys(queues, held))
-    monkeypatch.setattr("core.services.transaction.send_hints", hints.extend)
+    monkeypatch.setattr(reaper, "trim_hints", lambda queues: dict.fromkeys(queues, held))
+    monkeypatch.setattr("core.services.transaction.post_hints", hints.extend)
     reaper.sweep(engine.sessions, Settings(data_dir=engine.folder, hint_age_seconds=0.001))
     assert ((job_id, "cpu") in hints) == sent
 

@@ -167,7 +167,7 @@ def test_children_keep_the_origin_of_their_parent(stack: Harness) -> None:
 
     with stack.sessions.begin() as session:
         parent = session.get_one(Job, parent_id)
-        assert parent.origin == {"request_id": REQUEST}
+        assert parent.origin == {"request_id": REQUEST, "actor": stack.principal.key_id}
         wanted = Children(children=(ChildSpec(kind="noop", params={}, role="x"),), phase="x")
         (child,) = submit_children(session, parent, wanted)
         assert child.origin == parent.origin

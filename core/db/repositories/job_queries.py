@@ -70,7 +70,7 @@ AHEAD = """
         WHERE q.queue = j.queue AND q.status = 'queued' AND q.pending_children = 0 AND q.id < j.id
         LIMIT :far) AS ahead
 """
-"""How many due jobs stand before a job ``j``, up to ``far``."""
+"""How many jobs stand before a job ``j``, also those whose backoff is not over; up to ``far``."""
 
 SERVED = """
     EXISTS (SELECT FROM workers w

@@ -63,12 +63,12 @@ def overlooked(session: Session, queues: Sequence[str], age_seconds: float) -> b
     return found is not None
 
 
-def running_of(session: Session, worker_ids: Sequence[str]) -> int:
-    """Return how many of these slots hold a lease."""
-    held = select(func.count()).where(
+def busy_slots(session: Session, worker_ids: Sequence[str]) -> set[str]:
+    """Return which of these slots hold a lease."""
+    held = select(Job.worker_id).where(
         Job.status == JobStatus.RUNNING, Job.lease_expires_at > NOW, Job.worker_id.in_(worker_ids)
     )
-    return session.scalar(held) or 0
+    return {slot for slot in session.scalars(held) if slot is not None}
 
 
 def _due(queues: Sequence[str], for_seconds: float = 0.0) -> ColumnElement[bool]:

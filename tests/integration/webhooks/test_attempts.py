@@ -91,7 +91,7 @@ def test_after_a_day_a_delivery_has_failed_and_can_be_sent_again(
     with engine.sessions.begin() as session:
         webhook = rows.locked(session, engine.principal, webhook_id)
         found = rows.delivery_of(session, webhook, only(engine).id)
-        service.redeliver(session, webhook, found)
+        service.redeliver(session, engine.principal, webhook, found)
     assert send_due(engine) == [True]
     assert (only(engine).status, only(engine).attempts) == ("delivered", 1)
     assert len({got.id for got in there.got}) == 1
