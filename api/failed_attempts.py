@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 from api.rate_limit import RateLimit
@@ -17,12 +18,21 @@ _PREFIX_BITS = 64
 """What one customer of a provider has of IPv6 addresses."""
 
 
+@dataclass(slots=True)
+class _Guess:
+    """One secret of one network that is being looked up, by so many requests at once."""
+
+    requests: int = 0
+    wrong: bool = False
+
+
 class FailedAttempts:
     """Allows ``per_minute`` failures a minute and address, that many at once.
 
-    Each attempt takes a token before the database is asked, and has it back unless it fails. A
-    secret that was good before takes none: behind a proxy or a hospital's gateway many callers have
-    one address, and one of them with a wrong key must not lock the others out.
+    Each secret takes a token before the database is asked, and has it back unless it fails; the
+    same secret in requests at the same moment is one guess. A secret that was good before takes
+    none: behind a proxy or a hospital's gateway many callers have one address, and one of them with
+    a wrong key must not lock the others out.
     """
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,6 +44,7 @@ class FailedAttempts:
             code="too_many_failures",
         )
         self._good: OrderedDict[str, None] = OrderedDict()
+        self._guesses: dict[tuple[str, str], _Guess] = {}
         self._lock = threading.Lock()
 
     @contextmanager
@@ -49,17 +60,45 @@ class FailedAttempts:
                 self._forget(digest)
                 raise
             return
-        network = _network(address)
-        self._limit.take(network)
+        place = (_network(address), digest)
+        guess = self._begin(place)
         try:
             yield
         except Unauthorized:
+            self._fail(place, guess)
             raise
-        except Exception:
-            self._limit.give_back(network)
-            raise
-        self._limit.give_back(network)
-        self._remember(digest)
+        else:
+            self._remember(digest)
+        finally:
+            self._end(place, guess)
+
+    def _begin(self, place: tuple[str, str]) -> _Guess:
+        """Join the guess with this secret that is under way, or take a token for one."""
+        with self._lock:
+            guess = self._guesses.get(place)
+            if guess is None:
+                self._limit.take(place[0])
+                guess = self._guesses[place] = _Guess()
+            guess.requests += 1
+            return guess
+
+    def _fail(self, place: tuple[str, str], guess: _Guess) -> None:
+        """Keep the token of a guess; who comes with the same secret from now on takes another."""
+        with self._lock:
+            guess.wrong = True
+            self._drop(place, guess)
+
+    def _end(self, place: tuple[str, str], guess: _Guess) -> None:
+        with self._lock:
+            guess.requests -= 1
+            if guess.requests == 0:
+                self._drop(place, guess)
+                if not guess.wrong:
+                    self._limit.give_back(place[0])
+
+    def _drop(self, place: tuple[str, str], guess: _Guess) -> None:
+        if self._guesses.get(place) is guess:
+            del self._guesses[place]
 
     def _is_good(self, digest: str) -> bool:
         with self._lock:

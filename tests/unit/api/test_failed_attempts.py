@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import threading
+from asyncio import CancelledError
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
 import pytest
 
 from api import failed_attempts, rate_limit
@@ -69,6 +74,67 @@ def test_attempts_at_once_are_counted_before_they_end() -> None:
     first.__exit__(None, None, None)
     assert not refused(failed, "", "c")
     second.__exit__(None, None, None)
+
+
+def at_once(failed: FailedAttempts, stack: ExitStack, digest: str, count: int) -> None:
+    """Begin attempts that are under way until the stack is closed."""
+    for _ in range(count):
+        stack.enter_context(failed.attempt("", digest))
+
+
+def test_a_good_secret_in_many_requests_at_once_takes_one_token() -> None:
+    """As after a restart, when nobody is known yet."""
+    failed = FailedAttempts(2, Clock())
+    with ExitStack() as under_way:
+        at_once(failed, under_way, "good", 500)
+        assert not refused(failed, "", "another")
+    for number in range(2):  # both tokens are there again, and no more
+        fails(failed, "", f"wrong {number}")
+    assert refused(failed, "", "wrong")
+    works(failed, "", "good")
+    assert not failed._guesses
+
+
+def test_threads_with_a_good_secret_are_all_let_in() -> None:
+    failed = FailedAttempts(1, Clock())
+    together = threading.Barrier(16)
+
+    def ask() -> None:
+        together.wait()
+        for _ in range(50):
+            works(failed, "", "good")
+
+    with ThreadPoolExecutor(16) as pool:
+        for asked in [pool.submit(ask) for _ in range(16)]:
+            asked.result()
+    fails(failed, "")
+    assert refused(failed, "")
+
+
+def test_wrong_secrets_at_once_take_a_token_each() -> None:
+    failed = FailedAttempts(3, Clock())
+    with ExitStack() as under_way:
+        for number in range(3):
+            at_once(failed, under_way, f"wrong {number}", 2)
+        assert refused(failed, "", "wrong 3")
+
+
+def test_a_wrong_secret_is_no_cover_for_itself() -> None:
+    """Who always has one request under way does not look the same secret up for nothing."""
+    failed = FailedAttempts(2, Clock())
+    with ExitStack() as under_way:
+        at_once(failed, under_way, "wrong", 3)
+        fails(failed, "", "wrong")
+        fails(failed, "", "wrong")
+        assert refused(failed, "", "wrong")
+    assert refused(failed, "", "wrong 2")  # no token came back for those that were under way
+
+
+def test_an_attempt_that_is_cancelled_costs_nothing() -> None:
+    failed = FailedAttempts(1, Clock())
+    with pytest.raises(CancelledError), failed.attempt("", "any"):
+        raise CancelledError
+    assert not refused(failed, "", "good")
 
 
 @pytest.mark.parametrize(
