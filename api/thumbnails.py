@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Condition
 
 from anyio import CapacityLimiter, to_thread
 
-from api.fair_places import FairPlaces
+from api.fair_places import RETRY_SECONDS, FairPlaces
 from core.config import Settings
+from core.errors import Unavailable
 from core.ingest.shrinking import Shrinker
 from core.services import thumbnails
 from core.storage.blobs import BlobStore
@@ -24,6 +26,9 @@ class ThumbnailMaker:
         processes = settings.thumbnail_processes
         limits = thumbnails.limits(settings)
         self._idle = [Shrinker(limits) for _ in range(processes)]
+        self._closed = False
+        self._changed = Condition()
+        """Guards the two above."""
         self._processes = processes
         self._places = FairPlaces(processes, MOST_WAITING, WAIT_SECONDS)
         self._threads: CapacityLimiter | None = None
@@ -33,15 +38,40 @@ class ThumbnailMaker:
         async with self._places.place(tenant_id):
             if self._threads is None:
                 self._threads = CapacityLimiter(self._processes)
-            shrinker = self._idle.pop()
-            try:
-                return await to_thread.run_sync(
-                    thumbnails.make, shrinker, store, sha256, size, limiter=self._threads
+            return await to_thread.run_sync(self._make, store, sha256, size, limiter=self._threads)
+
+    def _make(self, store: BlobStore, sha256: str, size: int) -> Path:
+        """Run in a thread, which goes on when the request is cancelled: it gives back itself."""
+        shrinker = self._take()
+        try:
+            return thumbnails.make(shrinker, store, sha256, size)
+        finally:
+            self._give_back(shrinker)
+
+    def _take(self) -> Shrinker:
+        """Wait for a process that a cancelled request may still have."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._idle or self._closed)
+            if self._closed:
+                raise Unavailable(
+                    "The service is being restarted; ask again soon",
+                    code="restarting",
+                    retry_after=RETRY_SECONDS,
                 )
-            finally:
+            return self._idle.pop()
+
+    def _give_back(self, shrinker: Shrinker) -> None:
+        with self._changed:
+            if self._closed:
+                shrinker.close()
+            else:
                 self._idle.append(shrinker)
+                self._changed.notify()
 
     def close(self) -> None:
-        """End the processes that have nothing to do; all others end with this one."""
-        for shrinker in self._idle:
-            shrinker.close()
+        """End the processes: those with nothing to do now, each other one after its picture."""
+        with self._changed:
+            self._closed = True
+            while self._idle:
+                self._idle.pop().close()
+            self._changed.notify_all()

@@ -46,9 +46,10 @@ class Shrinker:
             try:
                 return self._answer(self._decoder, frame)
             except _Died as death:
-                if death.cause != "failed":
+                if death.cause == "time":  # each image has its own
                     raise rejected(death.cause, death.detail) from None
-        # the first, or the one before it has died, perhaps while there was nothing to do
+        # the first, or the one before it has died: while there was nothing to do, or perhaps of
+        # memory that images before this one have left behind
         self._decoder = Decoder(spawned(__name__), self._limits)
         try:
             return self._answer(self._decoder, frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,20 @@ def test_an_image_beyond_the_memory_costs_its_process_only(tmp_path: Path) -> No
     assert shrinker.pid is None
     assert size_of(shrinker.shrink(picture(tmp_path, "b.png", (90, 60)), 64)) == (64, 43)
     shrinker.close()
+
+
+def test_memory_that_others_have_taken_costs_an_image_nothing(
+    shrinker: Shrinker, tmp_path: Path
+) -> None:
+    shrinker.shrink(picture(tmp_path, "a.png", (90, 60)), 64)
+    full = shrinker.pid
+    assert full is not None
+    pages = int(Path(f"/proc/{full}/statm").read_text().split()[0])
+    taken = pages * resource.getpagesize() + 8 * MIB  # as if this were all that is left
+    resource.prlimit(full, resource.RLIMIT_AS, (taken, taken))
+    large = picture(tmp_path, "b.png", (6000, 4000))
+    assert size_of(shrinker.shrink(large, 60)) == (60, 40)
+    assert shrinker.pid not in (None, full)
 
 
 def test_a_stopped_process_is_given_up(tmp_path: Path) -> None:
