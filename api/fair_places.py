@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,27 +15,44 @@ RETRY_SECONDS = 2
 class FairPlaces:
     """Lets ``places`` callers in at once; of those who wait, each tenant has one let in by turns.
 
-    Unavailable ``busy`` for a tenant with ``most_waiting`` waiting already, and for who has waited
-    ``seconds``. Used by one event loop.
+    One of several places is always left for other tenants: however long the work of one takes, all
+    others have somewhere to go. Unavailable ``busy`` for a tenant with ``most_waiting`` waiting
+    already, and for who has waited ``seconds``. Used by one event loop.
     """
 
     def __init__(self, places: int, most_waiting: int, seconds: float) -> None:
         self._free = places
+        self._most_held = max(1, places - 1)
         self._most_waiting = most_waiting
         self._seconds = seconds
+        self._held: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     @asynccontextmanager
     async def place(self, tenant_id: str) -> AsyncIterator[None]:
         """Hold a place for a tenant, once there is one."""
-        if self._free:
-            self._free -= 1
+        if self._may_enter(tenant_id):
+            self._enter(tenant_id)
         else:
             await self._wait(tenant_id)
         try:
             yield
         finally:
-            self._hand_on()
+            self._leave(tenant_id)
+
+    def _may_enter(self, tenant_id: str) -> bool:
+        return self._free > 0 and self._held[tenant_id] < self._most_held
+
+    def _enter(self, tenant_id: str) -> None:
+        self._free -= 1
+        self._held[tenant_id] += 1
+
+    def _leave(self, tenant_id: str) -> None:
+        self._free += 1
+        self._held[tenant_id] -= 1
+        if not self._held[tenant_id]:
+            del self._held[tenant_id]
+        self._hand_on()
 
     async def _wait(self, tenant_id: str) -> None:
         queue = self._waiting.setdefault(tenant_id, deque())
@@ -48,7 +65,7 @@ class FairPlaces:
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                self._hand_on()  # the place came in the moment in which this gave up
+                self._leave(tenant_id)  # the place came in the moment in which this gave up
             elif turn in queue:
                 queue.remove(turn)
             if isinstance(error, TimeoutError):
@@ -56,18 +73,18 @@ class FairPlaces:
             raise
 
     def _hand_on(self) -> None:
-        """Give a place to the tenant whose turn it is; it waits behind all others then."""
-        while self._waiting:
-            tenant_id = next(iter(self._waiting))
+        """Give a free place to the tenant whose turn it is; it waits behind all others then."""
+        for tenant_id in list(self._waiting):
+            if not self._may_enter(tenant_id):
+                continue
             queue = self._waiting.pop(tenant_id)
-            while queue:
-                turn = queue.popleft()
-                if not turn.done():
-                    turn.set_result(None)
-                    if queue:
-                        self._waiting[tenant_id] = queue
-                    return
-        self._free += 1
+            while queue and queue[0].done():  # gave up
+                queue.popleft()
+            if queue:
+                self._enter(tenant_id)
+                queue.popleft().set_result(None)
+            if queue:
+                self._waiting[tenant_id] = queue
 
 
 def _busy(why: str) -> Unavailable:

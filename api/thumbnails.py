@@ -8,8 +8,10 @@ from threading import Condition
 from anyio import CapacityLimiter, to_thread
 
 from api.fair_places import RETRY_SECONDS, FairPlaces
+from api.known_failures import KnownFailures
 from core.config import Settings
 from core.errors import Unavailable
+from core.ingest.rejects import Rejected
 from core.ingest.shrinking import Shrinker
 from core.services import thumbnails
 from core.storage.blobs import BlobStore
@@ -17,6 +19,8 @@ from core.storage.blobs import BlobStore
 MOST_WAITING = 200
 """Of one tenant: a page of images asks for all of them at once."""
 WAIT_SECONDS = 10.0
+FAILED_SECONDS = 300.0
+"""So long an image that could not be shrunk is not tried again."""
 
 
 class ThumbnailMaker:
@@ -31,14 +35,32 @@ class ThumbnailMaker:
         """Guards the two above."""
         self._processes = processes
         self._places = FairPlaces(processes, MOST_WAITING, WAIT_SECONDS)
+        self._failures = KnownFailures(FAILED_SECONDS)
         self._threads: CapacityLimiter | None = None
 
     async def make(self, tenant_id: str, store: BlobStore, sha256: str, size: int) -> Path:
-        """Return a thumbnail that is not there yet; Unavailable while too many are made."""
+        """Return a thumbnail that is not there yet; Unavailable while too many are made.
+
+        InvalidInput ``no_thumbnail`` when the image cannot be shrunk, or could not a moment ago.
+        """
+        name = f"{sha256}_{size}"
+        self._check(name)
         async with self._places.place(tenant_id):
+            self._check(name)  # again: it may have failed while this waited
             if self._threads is None:
                 self._threads = CapacityLimiter(self._processes)
-            return await to_thread.run_sync(self._make, store, sha256, size, limiter=self._threads)
+            try:
+                return await to_thread.run_sync(
+                    self._make, store, sha256, size, limiter=self._threads
+                )
+            except Rejected as reason:
+                self._failures.keep(name, reason)
+                raise thumbnails.refusal(reason) from None
+
+    def _check(self, name: str) -> None:
+        reason = self._failures.find(name)
+        if reason is not None:
+            raise thumbnails.refusal(reason)
 
     def _make(self, store: BlobStore, sha256: str, size: int) -> Path:
         """Run in a thread, which goes on when the request is cancelled: it gives back itself."""

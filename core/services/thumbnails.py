@@ -16,12 +16,17 @@ from core.storage.blobs import BlobStore, disk_errors
 MEDIA_TYPE = "image/webp"
 
 
+CPU_SECONDS = 10
+SECONDS = 15.0
+"""The largest images that are let in take a second or two, and somebody waits for each."""
+
+
 def limits(settings: Settings) -> DecoderLimits:
-    """Return what one thumbnail may cost: as much as letting the image in."""
+    """Return what one thumbnail may cost: the memory of letting the image in, and little time."""
     return DecoderLimits(
         memory_bytes=settings.max_decoder_bytes,
-        cpu_seconds=settings.max_decoder_cpu_seconds,
-        seconds=settings.max_decoder_seconds,
+        cpu_seconds=min(CPU_SECONDS, settings.max_decoder_cpu_seconds),
+        seconds=min(SECONDS, settings.max_decoder_seconds),
     )
 
 
@@ -34,19 +39,12 @@ def find(store: BlobStore, sha256: str, size: int) -> Path | None:
 def make(shrinker: Shrinker, store: BlobStore, sha256: str, size: int) -> Path:
     """Make a thumbnail that fits ``size`` x ``size`` and keep it.
 
-    NotFound without the blob; InvalidInput ``no_thumbnail`` when the image cannot be shrunk.
+    NotFound without the blob; Rejected when the image cannot be shrunk.
     """
     known = find(store, sha256, size)  # somebody else has made it while this waited
     if known is not None:
         return known
-    try:
-        data = shrinker.shrink(store.find(sha256), size)
-    except Rejected as reason:
-        raise InvalidInput(
-            f"There is no thumbnail of this image: {reason.detail}; its content is there",
-            code="no_thumbnail",
-            extra={"reason": reason.code},
-        ) from None
+    data = shrinker.shrink(store.find(sha256), size)
     path = store.thumbnail(sha256, size)
     with disk_errors():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,3 +57,12 @@ def make(shrinker: Shrinker, store: BlobStore, sha256: str, size: int) -> Path:
     if not store.path(sha256).is_file():  # erased while it was shrunk
         path.unlink(missing_ok=True)
     return path
+
+
+def refusal(reason: Rejected) -> InvalidInput:
+    """Return what is said of an image that cannot be shrunk."""
+    return InvalidInput(
+        f"There is no thumbnail of this image: {reason.detail}; its content is there",
+        code="no_thumbnail",
+        extra={"reason": reason.code},
+    )

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.fair_places import FairPlaces
@@ -45,6 +45,35 @@ def test_tenants_have_their_turns() -> None:
     assert asyncio.run(go()) == ["a", "a", "b", "c", "a", "b", "a"]
 
 
+def test_one_place_is_left_for_other_tenants() -> None:
+    async def go() -> None:
+        crowd = Crowd(FairPlaces(3, 100, 60))
+        tasks = await crowd.all(["a", "a", "a", "a", "b", "b", "c"])
+        assert crowd.order == ["a", "a", "b"]
+        crowd.leave.set()
+        await asyncio.gather(*tasks)
+        assert sorted(crowd.order) == list("aaaabbc")
+
+    asyncio.run(go())
+
+
+def test_who_may_not_have_the_place_keeps_nobody_from_it() -> None:
+    async def go() -> None:
+        fair = FairPlaces(2, 100, 60)
+        one, other = Crowd(fair), Crowd(fair)
+        held = [*await one.all(["a"]), *await other.all(["b"])]
+        waiting = await one.all(["a", "c"])
+        other.leave.set()
+        await asyncio.gather(held[1])
+        await asyncio.sleep(0)
+        assert one.order == ["a", "c"]
+        one.leave.set()
+        await asyncio.gather(held[0], *waiting)
+        assert one.order == ["a", "c", "a"]
+
+    asyncio.run(go())
+
+
 def test_one_tenants_queue_is_bounded_and_others_may_still_wait() -> None:
     async def go() -> None:
         crowd = Crowd(FairPlaces(1, 2, 60))
@@ -75,6 +104,7 @@ def test_who_waits_too_long_is_refused() -> None:
     asyncio.run(go())
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 3),
     st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=12),
@@ -92,8 +122,9 @@ def test_no_place_is_lost(places: int, callers: list[tuple[str, bool]]) -> None:
                 task.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(e is None or isinstance(e, asyncio.CancelledError) for e in ended)
+        assert not fair._held
         fresh = Crowd(fair)
-        held = await fresh.all(["z"] * places)
+        held = await fresh.all([f"z{number}" for number in range(places)])
         assert len(fresh.order) == places
         fresh.leave.set()
         await asyncio.gather(*held)

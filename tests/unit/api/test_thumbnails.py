@@ -15,7 +15,9 @@ from PIL import Image
 
 from api.thumbnails import ThumbnailMaker
 from core.config import Settings
-from core.errors import Unavailable
+from core.errors import InvalidInput, Unavailable
+from core.ingest.decoder import DecoderLimits
+from core.services.thumbnails import limits
 from core.storage.blobs import BlobStore
 
 SECONDS = 20.0
@@ -107,3 +109,25 @@ def test_nobody_waits_for_a_process_that_has_ended(maker: ThumbnailMaker, store:
         await until(lambda: not lives(pid))
 
     asyncio.run(go())
+
+
+def test_what_cannot_be_shrunk_is_not_tried_again_at_once(
+    maker: ThumbnailMaker, store: BlobStore
+) -> None:
+    broken = store.add(b"\xff\xd8\xff nothing")
+
+    async def go() -> None:
+        for _ in range(2):
+            with pytest.raises(InvalidInput) as caught:
+                await maker.make("a", store, broken, 64)
+            assert caught.value.code == "no_thumbnail"
+            assert caught.value.extra == {"reason": "unreadable_image"}
+            maker.close()  # nobody could make it now
+
+    asyncio.run(go())
+
+
+def test_a_thumbnail_may_take_little_time() -> None:
+    assert limits(Settings()) == DecoderLimits(Settings().max_decoder_bytes, 10, 15.0)
+    less = Settings(max_decoder_bytes=7, max_decoder_cpu_seconds=3, max_decoder_seconds=2.0)
+    assert limits(less) == DecoderLimits(7, 3, 2.0)
