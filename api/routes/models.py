@@ -150,20 +150,14 @@ def _submit(
     for part in files:
         part.path.replace(folder / part.sha256)
     store = BlobStore(get_settings().data_dir)
-    fresh = sent_images.publish(store, folder, sizes)
-    try:
-        with transaction(sessions()) as session:
+    sent_images.put_on_disk(folder, sizes)
+    with transaction(sessions()) as session:
 
-            def make() -> Answer:
-                job = sent_images.submit_sent(session, principal, store, raw, sizes)
-                return accepted(job_view.written(job))
+        def make() -> Answer:
+            job = sent_images.submit_sent(session, principal, store, folder, raw, sizes)
+            return accepted(job_view.written(job))
 
-            answer, is_known = once(session, principal, wish, make)
-    except Exception:
-        sent_images.take_back(sessions(), store, fresh)
-        raise
-    if is_known:
-        sent_images.take_back(sessions(), store, fresh)
+        answer, _ = once(session, principal, wish, make)
     return answer
 
 

@@ -1,26 +1,21 @@
-"""Predictions on images that come with the request: checked, charged, and gone if refused."""
+"""Predictions on images that come with the request: checked, charged, and only then published."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
+from core.db.repositories import blob_references
 from core.db.repositories.new_jobs import Written
 from core.jobs.spec import JOB_KINDS
-from core.services import garbage
-from core.services.commit import hold
 from core.services.predictions import KIND
 from core.services.principal import Principal
 from core.services.quota import charge_job, check_quota, require_room
 from core.services.submit import check, submit
-from core.storage.blobs import BlobStore
-
-log = logging.getLogger(__name__)
+from core.storage.blobs import BlobStore, disk_errors, flush
 
 
 def check_sent(
@@ -32,33 +27,29 @@ def check_sent(
     check_quota(session, principal.tenant_id, sum(sizes.values()))
 
 
-def publish(store: BlobStore, folder: Path, sizes: Mapping[str, int]) -> list[str]:
-    """Move staged images into the store; returns those that were not there before."""
-    fresh = [sha256 for sha256 in sorted(sizes) if not store.path(sha256).is_file()]
-    store.publish(folder, sorted(sizes))
-    return fresh
+def put_on_disk(folder: Path, sizes: Mapping[str, int]) -> None:
+    """Have the bytes of staged images on the disk before anything is locked."""
+    with disk_errors():
+        for sha256 in sizes:
+            flush(folder / sha256)
 
 
 def submit_sent(
     session: Session,
     principal: Principal,
     store: BlobStore,
+    folder: Path,
     raw: dict[str, Any],
     sizes: Mapping[str, int],
 ) -> Written:
-    """Submit a prediction on published images, whose bytes the tenant pays for."""
-    hold(session, store, sorted(sizes))
+    """Submit a prediction on images staged in ``folder``, and publish them: the tenant pays.
+
+    What is refused has published nothing that somebody would have to take back, perhaps from under
+    a job that relies on the same bytes.
+    """
+    # before the blobs are seen on the volume: nobody removes them until this is committed
+    blob_references.share(session)
     job = submit(session, principal, JOB_KINDS.get(KIND), raw)
     charge_job(session, principal.tenant_id, job.id, sum(sizes.values()))
+    store.publish(folder, sorted(sizes))
     return job
-
-
-def take_back(factory: sessionmaker[Session], store: BlobStore, blobs: list[str]) -> None:
-    """Remove images that were published in vain, unless something refers to them after all.
-
-    Whoever sends the same at this moment is told to do so again (BlobVanished).
-    """
-    try:
-        garbage.remove(factory, store, blobs, garbage.AT_ONCE)
-    except OperationalError as error:
-        log.warning("%d images are left to garbage collection: %s", len(blobs), error.orig)

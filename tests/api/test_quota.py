@@ -14,7 +14,7 @@ from core.config import get_settings
 from core.db.models import Job, Tenant, Upload
 from core.db.repositories import usage
 from core.db.repositories.consistency import wrong_counters
-from core.errors import QuotaExceeded
+from core.errors import QuotaExceeded, TooManyRequests
 from core.services.garbage import collect
 from core.services.uploads import remove_expired
 from tests.api.test_uploads import begin, offset, send
@@ -217,7 +217,7 @@ def test_photographs_beyond_the_quota_are_refused_and_not_kept(
     assert api.post(predicting, **request).status_code == 202
 
 
-def test_photographs_of_a_refused_prediction_are_removed(
+def test_photographs_of_a_refused_prediction_are_not_kept(
     world: World, api: httpx.Client, predicting: str
 ) -> None:
     api.post("/v1/jobs/noop", json={}).raise_for_status()
@@ -231,6 +231,33 @@ def test_photographs_of_a_refused_prediction_are_removed(
         assert (answer.status_code, answer.json()["code"]) == (429, "too_many_jobs")
     assert (used(world), stored(world)) == (before, files)
     assert kept in files
+
+
+def test_photographs_that_lose_the_race_for_the_quota_are_not_kept(
+    world: World, api: httpx.Client, predicting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several that were looked at before any was charged."""
+    before, files, request = used(world), stored(world), sent(6)
+    limit(world, before + size_of(request) - 1)
+    monkeypatch.setattr("core.services.sent_images.check_quota", lambda *_: None)
+    refused(api.post(predicting, **request), "quota_exceeded")
+    assert (used(world), stored(world)) == (before, files)
+
+
+def test_a_refused_prediction_takes_no_photograph_from_a_job(
+    world: World, api: httpx.Client, predicting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, published = sent(7), []
+
+    def refuse(*_: Any) -> None:
+        # a job that has not been committed yet has made the same bytes
+        published.append(world.store.add(request["files"]["images"][1]))
+        raise TooManyRequests("too many", code="too_many_jobs")
+
+    monkeypatch.setattr("core.services.sent_images.submit", refuse)
+    assert api.post(predicting, **request).status_code == 429
+    (sha256,) = published
+    assert world.store.find(sha256)
 
 
 def test_photographs_do_not_fill_the_volume(api: httpx.Client, predicting: str, full: Any) -> None:
