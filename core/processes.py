@@ -10,13 +10,13 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent(parent: int, with_signal: int = signal.SIGKILL) -> None:
+def die_with_parent(parent: int) -> None:
     """Have the kernel end this process when its parent's thread ends.
 
     ``parent`` is the pid that the caller knows; if it is gone already, this process ends now.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, with_signal, 0, 0, 0) != 0:
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:
         os._exit(1)

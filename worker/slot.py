@@ -7,11 +7,10 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
 
 from core import logs, tracing
 from core.config import Settings, get_settings
@@ -55,27 +54,23 @@ class Slot:
         A hint thus wakes a slot, and no job waits for its own while any slot is awake.
         """
         with _sigterm_drains():
-            self._claim_and_supervise(lambda session: self._named(session, job_id))
-            while self._claim_and_supervise(self._next):
+            self._claim_and_supervise(job_id)
+            while self._claim_and_supervise():
                 pass
 
-    def _named(self, session: Session, job_id: str) -> Job | None:
-        lease = get_settings().lease_seconds
-        return jobs.claim(session, job_id, self._queues, self.worker_id, lease)
-
-    def _next(self, session: Session) -> Job | None:
-        lease = get_settings().lease_seconds
-        return jobs.claim_next(session, self._queues, self.worker_id, lease)
-
-    def _claim_and_supervise(self, claim: Callable[[Session], Job | None]) -> bool:
-        """Run what can be claimed; False when there is nothing, or when this worker drains."""
+    def _claim_and_supervise(self, job_id: str | None = None) -> bool:
+        """Run this job, or the next; False without one to claim, or when this worker drains."""
         if draining():  # else the job stays queued, another worker gets its hint
             return False
         settings = get_settings()
+        who = (self._queues, self.worker_id, settings.lease_seconds)
         began = time.time_ns()
         try:
             with transaction(sessions()) as session:
-                job = claim(session)
+                if job_id is None:
+                    job = jobs.claim_next(session, *who)
+                else:
+                    job = jobs.claim(session, job_id, *who)
                 if job is not None:
                     jobs.add_event(
                         session, job.id, "started",

@@ -21,6 +21,7 @@ from core.registry import Registry
 Queue = Literal["gpu", "cpu", "io", "interactive"]
 QUEUES: tuple[Queue, ...] = ("gpu", "cpu", "io", "interactive")
 Profile = Literal["light", "torch"]
+MAX_ATTEMPTS = 3
 RefKind = Literal["version", "model", "upload"]
 Scope = Literal["datasets:read", "datasets:write", "models:read", "models:write"]
 
@@ -93,7 +94,7 @@ class JobKind(Generic[P, R]):
 JOB_KINDS: Registry[JobKind[Any, Any]] = Registry("job_kind", "core.jobs.kinds")
 
 
-def job_kind(  # noqa: PLR0913 - one keyword a fact of the kind
+def job_kind(
     name: str,
     *,
     params: type[P],
@@ -101,7 +102,6 @@ def job_kind(  # noqa: PLR0913 - one keyword a fact of the kind
     queue: Queue,
     profile: Profile = "light",
     timeout: float = 3600.0,
-    max_attempts: int = 3,
     public: bool = True,
     diagnostic: bool = False,
     check: Callable[[P, Inputs], None] | None = None,
@@ -128,7 +128,7 @@ def job_kind(  # noqa: PLR0913 - one keyword a fact of the kind
             queue=queue,
             profile=profile,
             timeout=timeout,
-            max_attempts=max_attempts,
+            max_attempts=MAX_ATTEMPTS,
             public=public,
             diagnostic=diagnostic,
             check=check,

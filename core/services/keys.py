@@ -213,12 +213,12 @@ def has_keys(session: Session) -> bool:
     return session.scalar(select(ApiKey.id).where(ApiKey.revoked_at.is_(None)).limit(1)) is not None
 
 
-def create_admin_key(name: str = "admin", tenant: str = DEFAULT_TENANT) -> str:
+def create_admin_key(name: str = "admin") -> str:
     """Create a key with every scope from the server's own command line; returns the secret."""
     from core.db.session import sessions
 
     with sessions().begin() as session:
-        _, secret = create_key(session, ensure_tenant(session, tenant).id, name, SCOPES)
+        _, secret = create_key(session, ensure_tenant(session).id, name, SCOPES)
     return secret
 
 

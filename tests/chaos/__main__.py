@@ -59,7 +59,7 @@ def _run(name: str, seed: int, size: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="dermsynth-chaos-") as folder:
         out = Path(folder) / "row.json"
         command = (
-            _pytest(name, size)
+            _pytest(name)
             if name in TESTED
             else [sys.executable, "-m", "tests.chaos.one", name, str(seed), size, folder, str(out)]
         )
@@ -73,7 +73,7 @@ def _run(name: str, seed: int, size: str) -> dict[str, Any]:
     return row
 
 
-def _pytest(name: str, size: str) -> list[str]:
+def _pytest(name: str) -> list[str]:
     return [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTED[name]]
 
 

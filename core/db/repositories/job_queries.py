@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, literal_column, select, text
 from sqlalchemy.orm import Session
 
-from core.db.models import Job, Worker
+from core.db.models import Worker
 from core.db.repositories.jobs import seconds_from_now
 
 
@@ -154,12 +154,6 @@ def events_of_many(session: Session, after: Mapping[str, int], most: int) -> lis
     """Return up to ``most`` events of each job after its number, in one query."""
     values = {"ids": list(after), "seqs": list(after.values()), "most": most}
     return [EventRow(*row) for row in session.execute(_EVENTS, values)]
-
-
-def counts(session: Session) -> list[tuple[str, str, int]]:
-    """Return (kind, status, number) of all jobs."""
-    query = select(Job.kind, Job.status, func.count()).group_by(Job.kind, Job.status)
-    return [(row[0], row[1], row[2]) for row in session.execute(query)]
 
 
 def revision(session: Session) -> str | None:

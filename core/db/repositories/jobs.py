@@ -17,6 +17,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -71,9 +72,9 @@ def busy_slots(session: Session, worker_ids: Sequence[str]) -> set[str]:
     return {slot for slot in session.scalars(held) if slot is not None}
 
 
-def _due(queues: Sequence[str], for_seconds: float = 0.0) -> ColumnElement[bool]:
+def _due(queues: Sequence[str] | None = None, for_seconds: float = 0.0) -> ColumnElement[bool]:
     return and_(
-        Job.queue.in_(queues),
+        true() if queues is None else Job.queue.in_(queues),
         Job.status == JobStatus.QUEUED,
         Job.pending_children == 0,
         Job.available_at <= seconds_from_now(-for_seconds),
@@ -273,11 +274,7 @@ def claims_of(session: Session, job_ids: Sequence[str]) -> dict[str, int | None]
 
 def due_by_queue(session: Session) -> dict[str, int]:
     """Return how many jobs wait to be claimed, by queue."""
-    rows = session.execute(
-        select(Job.queue, func.count())
-        .where(Job.status == JobStatus.QUEUED, Job.pending_children == 0, Job.available_at <= NOW)
-        .group_by(Job.queue)
-    )
+    rows = session.execute(select(Job.queue, func.count()).where(_due()).group_by(Job.queue))
     return {row[0]: row[1] for row in rows}
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Literal, cast
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import delete, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from core.db.models import Erasure, PendingRemoval
 from core.db.repositories.access import readable
+from core.db.repositories.jobs import database_now
 from core.services.principal import Principal
 
 Kind = Literal["image", "blob", "upload", "job"]
@@ -76,7 +77,7 @@ def complete(session: Session, erasure_id: str) -> Erasure | None:
         .with_for_update()
     )
     if row is not None:
-        row.completed_at = session.execute(select(func.clock_timestamp())).scalar_one()
+        row.completed_at = database_now(session)
     return row
 
 
