@@ -33,10 +33,9 @@ class ThumbnailMaker:
         self._closed = False
         self._changed = Condition()
         """Guards the two above."""
-        self._processes = processes
         self._places = FairPlaces(processes, MOST_WAITING, WAIT_SECONDS)
         self._failures = KnownFailures(FAILED_SECONDS)
-        self._threads: CapacityLimiter | None = None
+        self._threads = CapacityLimiter(processes)
 
     async def make(self, tenant_id: str, store: BlobStore, sha256: str, size: int) -> Path:
         """Return a thumbnail that is not there yet; Unavailable while too many are made.
@@ -47,8 +46,6 @@ class ThumbnailMaker:
         self._check(name)
         async with self._places.place(tenant_id):
             self._check(name)  # again: it may have failed while this waited
-            if self._threads is None:
-                self._threads = CapacityLimiter(self._processes)
             try:
                 return await to_thread.run_sync(
                     self._make, store, sha256, size, limiter=self._threads

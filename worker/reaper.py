@@ -24,11 +24,11 @@ LOCK = "reaper"
 SHORTEST_PAUSE_SECONDS = 0.5
 
 
-def sweep(factory: sessionmaker[Session], settings: Settings) -> int:
-    """Do one round unless another reaper is at it; returns how many leases were reaped."""
+def sweep(factory: sessionmaker[Session], settings: Settings) -> None:
+    """Do one round unless another reaper is at it."""
     with transaction(factory) as session:
         if not jobs.try_advisory_lock(session, LOCK):
-            return 0
+            return
         lost = jobs.expired(session)
         # a queue with a hint for each due job needs no more: they would pile up in the broker
         held, due = trim_hints(QUEUES), jobs.due_by_queue(session)
@@ -50,7 +50,6 @@ def sweep(factory: sessionmaker[Session], settings: Settings) -> int:
     _fold_measures(factory)
     if reaped:
         log.warning("%d expired leases were reaped", reaped)
-    return reaped
 
 
 def pause_before_next(factory: sessionmaker[Session], settings: Settings) -> float:

@@ -33,11 +33,11 @@ from core.errors import (
     StorageFull,
     WorkerLost,
 )
-from core.ingest.decoder import DecoderLimits
 from core.jobs.context import Artifact, ChildResult, Inputs, Limits
 from core.jobs.runtime import JobTask, Outcome
 from core.jobs.states import JobStatus
 from core.services.commit import commit_outcome
+from core.services.decoder_limits import decoder_limits
 from core.services.lifecycle import end, lose, requeue
 from core.services.quota import reserve_of
 from core.services.transaction import transaction
@@ -135,11 +135,7 @@ class Supervisor:
                 archive_bytes=settings.max_archive_bytes,
                 archive_ratio=settings.max_archive_ratio,
                 image_pixels=settings.max_image_pixels,
-                decoder=DecoderLimits(
-                    memory_bytes=settings.max_decoder_bytes,
-                    cpu_seconds=settings.max_decoder_cpu_seconds,
-                    seconds=settings.max_decoder_seconds,
-                ),
+                decoder=decoder_limits(settings),
             ),
             reserve=reserve_of(settings),
         ).model_dump_json()

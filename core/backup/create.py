@@ -26,7 +26,7 @@ from core.backup.place import Place
 from core.config import get_settings
 from core.db.repositories import blob_references, job_queries, snapshots
 from core.embedded.folder import FolderLock
-from core.storage.blobs import disk_errors, sha256_of
+from core.storage.blobs import disk_errors, flush, sha256_of
 
 Say = Callable[[str], None]
 DUMP = "database.dump"
@@ -51,7 +51,7 @@ def create(place: Place, folder: Path, say: Say) -> tuple[Path, Manifest]:
         try:
             manifest = _Backup(place, draft, _newest(folder), say).make(moment)
             draft.rename(final)
-            _flush(folder)
+            flush(folder)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
@@ -171,11 +171,3 @@ def _still_held(guard: Session) -> None:
             "again.",
             code="backup_disturbed",
         ) from error
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -97,10 +97,10 @@ def files_below(folder: Path) -> Iterator[Path]:
             yield Path(entry.path)
 
 
-def is_intact(blob: Path) -> bool:
-    """Tell whether a blob's bytes are those of its name; reads them all."""
+def is_intact(path: Path, sha256: str | None = None) -> bool:
+    """Tell whether a file's bytes hash to this, by default to its name; reads them all."""
     try:
-        return sha256_of(blob) == blob.name
+        return sha256_of(path) == (sha256 or path.name)
     except OSError:
         return False
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from core.backup import files, programs
-from core.backup.create import DUMP
+from core.backup.create import DUMP, Say
 from core.backup.entry import Entry, close
 from core.backup.errors import BackupFailure
 from core.backup.files import Sums
@@ -22,9 +21,7 @@ from core.db.migrate import migration_config, upgrade
 from core.db.repositories import job_queries, snapshots
 from core.services.job_view import silence_seconds
 from core.services.lifecycle import requeue
-from core.storage.blobs import disk_errors, sha256_of
-
-Say = Callable[[str], None]
+from core.storage.blobs import disk_errors
 
 
 def find(folder: Path) -> Path:
@@ -40,7 +37,9 @@ def find(folder: Path) -> Path:
 def verify(backup: Path) -> tuple[Manifest, Sums]:
     """Read every file of a backup; BackupFailure ``backup_damaged`` names those that differ."""
     manifest, sums = read_manifest(backup), files.read_sums(backup)
-    wrong = [name for name, sha256 in sums.known.items() if not _is(backup / name, sha256)]
+    wrong = [
+        name for name, sha256 in sums.known.items() if not files.is_intact(backup / name, sha256)
+    ]
     if DUMP not in sums.known:
         wrong.append(DUMP)
     if wrong:
@@ -51,13 +50,6 @@ def verify(backup: Path) -> tuple[Manifest, Sums]:
             extra={"files": wrong[:1000]},
         )
     return manifest, sums
-
-
-def _is(path: Path, sha256: str) -> bool:
-    try:
-        return sha256_of(path) == sha256
-    except OSError:
-        return False
 
 
 def restore(
@@ -133,7 +125,8 @@ def _files(data_dir: Path, backup: Path, sums: Sums) -> None:
         if name == DUMP:
             continue
         target = data_dir / PurePosixPath(name)
-        if target.is_file() and name.startswith("blobs/") and _is(target, sha256):
+        blob = name.startswith("blobs/")
+        if blob and target.is_file() and files.is_intact(target, sha256):
             continue
         draft = target.with_name(f".{target.name}.restoring")
         if files.copy(backup / name, draft, mode=_mode(name)) != sha256:

@@ -181,7 +181,7 @@ class Doctor:
                 "--mend" if counter.mendable else "import or synthesize the version again",
             )
             if counter.mendable:
-                self._mended(finding, partial(self._recount, counter))
+                self._treat(finding, partial(self._recount, counter))
             yield finding
 
     def _recount(self, counter: Counter) -> None:
@@ -195,13 +195,12 @@ class Doctor:
         self._removed[finding.problem] = self._removed.get(finding.problem, 0) + 1
 
     def _removal(self, finding: Finding, treat: Callable[[], object]) -> Finding:
-        self._mended(finding, treat)
+        self._treat(finding, treat)
         if finding.mended:
             self._count(finding)
         return finding
 
-    def _mended(self, finding: Finding, treat: Callable[[], object]) -> Finding:
+    def _treat(self, finding: Finding, treat: Callable[[], object]) -> None:
         if self._mend:
             treat()
             finding.mended, finding.fix = True, "done"
-        return finding

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from core.config import Settings
@@ -11,11 +12,10 @@ from core.ids import new_id
 from core.ingest.decoder import DecoderLimits
 from core.ingest.rejects import Rejected
 from core.ingest.shrinking import Shrinker
+from core.services.decoder_limits import decoder_limits
 from core.storage.blobs import BlobStore, disk_errors
 
 MEDIA_TYPE = "image/webp"
-
-
 CPU_SECONDS = 10
 SECONDS = 15.0
 """The largest images that are let in take a second or two, and somebody waits for each."""
@@ -23,10 +23,11 @@ SECONDS = 15.0
 
 def limits(settings: Settings) -> DecoderLimits:
     """Return what one thumbnail may cost: the memory of letting the image in, and little time."""
-    return DecoderLimits(
-        memory_bytes=settings.max_decoder_bytes,
-        cpu_seconds=min(CPU_SECONDS, settings.max_decoder_cpu_seconds),
-        seconds=min(SECONDS, settings.max_decoder_seconds),
+    most = decoder_limits(settings)
+    return replace(
+        most,
+        cpu_seconds=min(CPU_SECONDS, most.cpu_seconds),
+        seconds=min(SECONDS, most.seconds),
     )
 
 

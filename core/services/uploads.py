@@ -270,12 +270,10 @@ def remove_expired(factory: sessionmaker[Session]) -> int:
     return len(gone)
 
 
-def remove_orphans(factory: sessionmaker[Session]) -> int:
-    """Remove old files without a row; returns how many."""
-    found = orphans(factory)
-    for path in found:
+def remove_orphans(factory: sessionmaker[Session]) -> None:
+    """Remove old files without a row."""
+    for path in orphans(factory):
         path.unlink(missing_ok=True)
-    return len(found)
 
 
 def orphans(factory: sessionmaker[Session]) -> list[Path]:
