@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from api.context import is_unicode
 from core.errors import FieldError, InvalidInput, UnsupportedMedia
+from core.pointers import escaped
 
 MAX_DEPTH = 64
 MAX_DIGITS = 300
@@ -79,7 +80,7 @@ def check_value(value: Any, pointer: str = "", depth: int = 0) -> None:
     elif isinstance(value, dict):
         for name, item in value.items():
             _check_text(name, pointer)
-            check_value(item, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}", depth + 1)
+            check_value(item, f"{pointer}/{escaped(name)}", depth + 1)
 
 
 def _check_text(text: str, pointer: str) -> None:

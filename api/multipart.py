@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from api.context import is_unicode
 from core.errors import FieldError, InvalidInput, PayloadTooLarge, UnsupportedMedia
+from core.pointers import pointer
 from core.services.quota import require_room
 from core.storage.blobs import disk_errors
 
@@ -225,7 +226,5 @@ def _text(data: bytes, what: str) -> str:
 
 def _field_problem(name: str, detail: str) -> InvalidInput:
     shown = name[:80]
-    pointer = f"/{shown.replace('~', '~0').replace('/', '~1')}"
-    return InvalidInput(
-        f"Field {shown!r} {detail}", code="invalid_form", errors=[FieldError(pointer, detail)]
-    )
+    errors = [FieldError(pointer([shown]), detail)]
+    return InvalidInput(f"Field {shown!r} {detail}", code="invalid_form", errors=errors)

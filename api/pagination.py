@@ -12,7 +12,8 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query
 
-from core.errors import FieldError, InvalidInput
+from core.errors import InvalidInput
+from core.pointers import invalid
 
 MAX_LIMIT = 200
 T = TypeVar("T")
@@ -60,8 +61,7 @@ class Page:
 
 def bad_cursor() -> InvalidInput:
     """Return the refusal of a cursor that was not given out."""
-    detail = "This is not a cursor of this list"
-    return InvalidInput(detail, code="invalid_cursor", errors=[FieldError("/query/cursor", detail)])
+    return invalid("/query/cursor", "This is not a cursor of this list", "invalid_cursor")
 
 
 def encode_cursor(value: str | int) -> str:

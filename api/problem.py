@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from core.errors import DermSynthError, FieldError, InvalidInput, Unavailable
-from core.pointers import field_errors
+from core.pointers import field_errors, pointer
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +119,7 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
 def _field_error(item: Mapping[str, Any]) -> FieldError:
     place, *path = item["loc"]
     parts = path if place == "body" else [place, *path]
-    pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in parts)
-    return FieldError(pointer, str(item["msg"]))
+    return FieldError(pointer(parts), str(item["msg"]))
 
 
 async def on_invalid_model(request: Request, error: Exception) -> Response:

@@ -19,6 +19,11 @@ def pointer(tokens: Iterable[int | str]) -> str:
     return "".join(f"/{escaped(token)}" for token in tokens)
 
 
+def invalid(pointer: str, detail: str, code: str = "invalid_input") -> InvalidInput:
+    """Return an InvalidInput for one field."""
+    return InvalidInput(detail, code=code, errors=[FieldError(pointer, detail)])
+
+
 def field_errors(error: ValidationError, below: str = "") -> list[FieldError]:
     """Return pydantic's errors below a pointer, without echoing the input."""
     return [

@@ -26,6 +26,7 @@ from core.db.session import sessions
 from core.errors import FieldError, InvalidInput
 from core.ids import new_id
 from core.jobs.spec import JOB_KINDS
+from core.pointers import invalid
 from core.services import deletion, job_view, uploads
 from core.services.idempotency import Answer, Once, once
 from core.services.inputs import upload_path
@@ -77,11 +78,9 @@ async def create_dataset(
 
 def _only_file(form: Form) -> FilePart:
     if not form.files:
-        detail = "A file is needed: a zip, tar or tar.gz archive"
-        raise InvalidInput(detail, errors=[FieldError("/file", detail)])
+        raise invalid("/file", "A file is needed: a zip, tar or tar.gz archive")
     if form.files[0].size == 0:
-        detail = "The file is empty"
-        raise InvalidInput(detail, code="empty_upload", errors=[FieldError("/file", detail)])
+        raise invalid("/file", "The file is empty", "empty_upload")
     if unknown := sorted(set(form.fields) - set(FIELDS)):
         errors = [FieldError(f"/{name[:80]}", "There is no such field") for name in unknown]
         raise InvalidInput(f"Fields are {', '.join(FIELDS)} and file", errors=errors)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -60,6 +59,8 @@ def _creator(kind: JobKind[Any, Any]) -> Callable[..., Coroutine[Any, Any, Respo
         label: LabelsQuery = [],  # noqa: B006 - FastAPI copies it
         validate_only: ValidateOnly = False,
     ) -> Response:
+        if kind.diagnostic:
+            public_kind(kind.name)  # NotFound when the settings do not offer it
         if validate_only:
             return json_response(await run_in_threadpool(_validate, principal, kind, params))
         async with request.app.state.submitting.place(principal.tenant_id):
@@ -293,7 +294,7 @@ def add_kind_routes() -> None:
         if kind.public:
             router.add_api_route(
                 f"/{name}",
-                _creator(kind) if not kind.diagnostic else _diagnostic(kind),
+                _creator(kind),
                 methods=["POST"],
                 status_code=202,
                 response_model=schemas.Job,
@@ -310,17 +311,6 @@ def add_kind_routes() -> None:
         include_in_schema=False,
         dependencies=[Depends(Requires("jobs:write"))],
     )
-
-
-def _diagnostic(kind: JobKind[Any, Any]) -> Callable[..., Coroutine[Any, Any, Response]]:
-    create = _creator(kind)
-
-    async def create_if_offered(**arguments: Any) -> Response:
-        public_kind(kind.name)
-        return await create(**arguments)
-
-    create_if_offered.__signature__ = inspect.signature(create, eval_str=True)  # type: ignore[attr-defined]
-    return create_if_offered
 
 
 def unknown_kind(kind: str) -> Response:

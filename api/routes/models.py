@@ -30,6 +30,7 @@ from core.errors import FieldError, InvalidInput, Unavailable
 from core.ids import new_id
 from core.jobs.spec import JOB_KINDS
 from core.jobs.states import TERMINAL, JobStatus
+from core.pointers import invalid
 from core.services import job_view, predictions, sent_images
 from core.services.idempotency import Answer, Once, once, repeated
 from core.services.principal import Principal
@@ -133,8 +134,7 @@ def _check_form(form: Form) -> None:
         errors = [FieldError(f"/{name[:80]}", "There is no such field") for name in form.fields]
         raise InvalidInput("The only field is images", errors=errors)
     if not form.files:
-        detail = "At least one image is needed"
-        raise InvalidInput(detail, errors=[FieldError("/images", detail)])
+        raise invalid("/images", "At least one image is needed")
 
 
 def _submit(

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.errors import FieldError, InvalidInput
 from core.jobs.context import Children, Inputs, JobContext
 from core.registry import Registry
 
@@ -176,8 +175,3 @@ def _item_marks(annotation: Any) -> list[Ref]:
     for argument in getattr(annotation, "__args__", ()):
         found += _item_marks(argument)
     return found
-
-
-def invalid(pointer: str, detail: str, code: str = "invalid_input") -> InvalidInput:
-    """Return an InvalidInput for one field."""
-    return InvalidInput(detail, code=code, errors=[FieldError(pointer, detail)])

@@ -21,8 +21,9 @@ from core.config import get_settings
 from core.db.models import ApiKey, Tenant
 from core.db.repositories import products
 from core.db.repositories.jobs import NOW, database_now
-from core.errors import Conflict, FieldError, Forbidden, InvalidInput, Unauthorized
+from core.errors import Conflict, Forbidden, InvalidInput, Unauthorized
 from core.ids import new_id
+from core.pointers import invalid
 from core.services.audit import record
 from core.services.principal import SCOPES, Principal, system
 
@@ -137,8 +138,7 @@ def require_scopes(principal: Principal, scopes: Iterable[str]) -> None:
 def require_future(session: Session, expires_at: datetime | None) -> None:
     """Refuse an expiry that has passed."""
     if expires_at is not None and expires_at <= database_now(session):
-        detail = "The time has passed"
-        raise InvalidInput(detail, errors=[FieldError("/expires_at", detail)])
+        raise invalid("/expires_at", "The time has passed")
 
 
 def rotate_key(

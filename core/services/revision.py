@@ -12,13 +12,14 @@ from core.db.models import Dataset, DatasetVersion
 from core.db.repositories import datasets
 from core.db.repositories.access import owned
 from core.db.repositories.new_jobs import Written
-from core.errors import FieldError, InvalidInput
+from core.errors import InvalidInput
 from core.ids import new_id
 from core.ingest.balance import summarise
 from core.ingest.revise import Changes, revise
 from core.jobs.context import VersionDraft
 from core.jobs.spec import JOB_KINDS
 from core.manifest import ImageRecord, manifest_sha256, read_manifest
+from core.pointers import invalid
 from core.services.commit import add_version
 from core.services.principal import Principal
 from core.services.publishing import publish_manifest
@@ -38,8 +39,7 @@ def base_version(
     if wanted is not None:
         version = owned(session, principal, DatasetVersion, wanted, "dataset_version")
         if version.dataset_id != dataset_id:
-            detail = f"{wanted} is a version of {version.dataset_id}"
-            raise InvalidInput(detail, errors=[FieldError("/base", detail)])
+            raise invalid("/base", f"{wanted} is a version of {version.dataset_id}")
         return version
     newest = datasets.versions_of(session, principal, dataset_id, None, 1)
     if not newest:
@@ -52,8 +52,7 @@ def append(
 ) -> Written:
     """Submit the import that appends an upload to a version."""
     if any(wanted[name] for name in _CHANGES):
-        detail = "Either changes of images or upload_id, not both"
-        raise InvalidInput(detail, errors=[FieldError("/upload_id", detail)])
+        raise invalid("/upload_id", "Either changes of images or upload_id, not both")
     base = base_version(session, principal, dataset_id, wanted["base"])
     dataset = owned(session, principal, Dataset, dataset_id, "dataset")
     columns = ("layout", "label_column", "group_column", "upload_id")

@@ -13,8 +13,9 @@ from core.config import Settings, get_settings
 from core.db.models import Webhook, WebhookDelivery
 from core.db.repositories import webhooks
 from core.db.repositories.jobs import NOW, database_now, seconds_from_now
-from core.errors import Conflict, DermSynthError, FieldError, InvalidInput, UnknownName
+from core.errors import Conflict, DermSynthError, UnknownName
 from core.ids import new_id
+from core.pointers import invalid
 from core.services.audit import record
 from core.services.job_view import stamp
 from core.services.principal import Principal
@@ -177,11 +178,7 @@ def _check(wanted: Wanted) -> None:
         try:
             check_url(wanted.url, policy(get_settings()))
         except Refused as reason:
-            raise InvalidInput(
-                reason.detail,
-                code=f"webhook_{reason.code}",
-                errors=[FieldError("/url", reason.detail)],
-            ) from reason
+            raise invalid("/url", reason.detail, f"webhook_{reason.code}") from reason
     known = [kind.name for kind in public_kinds()]
     for index, kind in enumerate(wanted.kinds or ()):
         if kind not in known:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.errors import FieldError, InvalidInput, UnknownName
+from core.errors import InvalidInput, UnknownName
 from core.manifest import canonical_json
-from core.pointers import escaped
+from core.pointers import escaped, invalid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +74,7 @@ def explicit_counts(classes: Mapping[str, int], counts: Mapping[str, int]) -> di
         here = f"/counts/{escaped(label)}"
         _require_known(label, classes, here)
         if count < 0:
-            raise _invalid("A number of images cannot be negative", here, "invalid_input")
+            raise invalid(here, "A number of images cannot be negative")
         if count and not classes[label]:
             raise _no_sources(label, here)
     return _bounded({label: counts[label] for label in sorted(counts) if counts[label]}, "/counts")
@@ -159,14 +159,14 @@ def _target(sizes: list[int], target: Literal["max", "median"] | int) -> int:
 def _bounded(counts: dict[str, int], pointer: str) -> dict[str, int]:
     total = sum(counts.values())
     if not total:
-        raise _invalid(
-            "There is nothing to synthesize: every class already has what was asked for",
+        raise invalid(
             pointer,
+            "There is nothing to synthesize: every class already has what was asked for",
             "nothing_to_synthesize",
         )
     if total > MAX_IMAGES:
-        raise _invalid(
-            f"{total} images are more than {MAX_IMAGES} in one job", pointer, "too_many_images"
+        raise invalid(
+            pointer, f"{total} images are more than {MAX_IMAGES} in one job", "too_many_images"
         )
     return counts
 
@@ -177,10 +177,4 @@ def _require_known(label: str, classes: Mapping[str, int], pointer: str) -> None
 
 
 def _no_sources(label: str, pointer: str) -> InvalidInput:
-    return _invalid(
-        f"Class {label!r} has no usable real image to start from", pointer, "no_sources"
-    )
-
-
-def _invalid(detail: str, pointer: str, code: str) -> InvalidInput:
-    return InvalidInput(detail, code=code, errors=[FieldError(pointer, detail)])
+    return invalid(pointer, f"Class {label!r} has no usable real image to start from", "no_sources")

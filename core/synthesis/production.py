@@ -12,10 +12,11 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from core.errors import FieldError, InvalidInput
+from core.errors import InvalidInput
 from core.ids import new_id
 from core.ingest.images import pixel_sha256
 from core.manifest import ImageRecord
+from core.pointers import invalid
 from core.synthesis import geometry
 from core.synthesis.contract import (
     GENERATORS,
@@ -94,9 +95,7 @@ def require_images(params: GeneratorParams, sources: Iterable[Source]) -> None:
     for image_id, place in params.named_images().items():
         if image_id not in known:
             detail = f"Image {image_id} is not among the {len(known)} images that are drawn from"
-            raise InvalidInput(
-                detail, code="unknown_image", errors=[FieldError(POINTER + place, detail)]
-            )
+            raise invalid(POINTER + place, detail, "unknown_image")
 
 
 def finish(

@@ -11,8 +11,9 @@ from pydantic import ConfigDict, Field
 from core.features.contract import BACKBONES
 from core.jobs.context import Children, Inputs, JobContext
 from core.jobs.kinds.extract_features import IMAGES_PER_SECOND, all_features_first
-from core.jobs.spec import Cost, Params, Result, Seed, VersionId, invalid, job_kind
+from core.jobs.spec import Cost, Params, Result, Seed, VersionId, job_kind
 from core.manifest import ImageRecord
+from core.pointers import invalid
 
 if TYPE_CHECKING:
     from core.quality.rows import QualityRow

@@ -17,10 +17,9 @@ from core.jobs.spec import (
     Seed,
     UploadId,
     VersionId,
-    invalid,
     job_kind,
 )
-from core.pointers import invalid_fields
+from core.pointers import invalid, invalid_fields
 from core.synthesis.planning import Balance, Count
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from core.jobs.context import Inputs, JobContext, VersionInput
-from core.jobs.spec import Cost, Params, Result, VersionId, invalid, job_kind
+from core.jobs.spec import Cost, Params, Result, VersionId, job_kind
+from core.pointers import invalid
 
 _IMAGES_PER_SECOND = 800.0
 

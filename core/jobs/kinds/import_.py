@@ -15,9 +15,9 @@ from core.jobs.spec import (
     Seed,
     UploadId,
     VersionId,
-    invalid,
     job_kind,
 )
+from core.pointers import invalid
 
 if TYPE_CHECKING:
     from core.ingest.intake import IntakeOptions

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import FieldError, InvalidInput
 from core.jobs.context import Children, ChildSpec, ClassSummary, Inputs, JobContext, VersionInput
-from core.jobs.spec import JOB_KINDS, Cost, Params, Result, Seed, VersionId, invalid, job_kind
-from core.pointers import invalid_fields
+from core.jobs.spec import JOB_KINDS, Cost, Params, Result, Seed, VersionId, job_kind
+from core.pointers import invalid, invalid_fields
 from core.synthesis.planning import Balance, Count
 
 PLACEHOLDER = "dsv_" + "0" * 26

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field
 from core.features.contract import BACKBONES
 from core.jobs.context import Children, Inputs, JobContext
 from core.jobs.kinds.extract_features import IMAGES_PER_SECOND, features_first
-from core.jobs.spec import Cost, Params, Result, Seed, VersionId, invalid, job_kind
+from core.jobs.spec import Cost, Params, Result, Seed, VersionId, job_kind
+from core.pointers import invalid
 
 
 class ProjectParams(Params):

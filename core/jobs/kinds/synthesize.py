@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from core.errors import JobFailed
 from core.jobs.context import Children, ChildResult, ChildSpec, Inputs, JobContext
 from core.jobs.made_sheet import contact_sheet_of, per_class
-from core.jobs.spec import Cost, Params, Queue, Result, Seed, VersionId, invalid, job_kind
+from core.jobs.spec import Cost, Params, Queue, Result, Seed, VersionId, job_kind
 from core.jobs.survey import (
     NAME,
     Facts,
@@ -23,6 +23,7 @@ from core.jobs.survey import (
     surveyed,
     with_facts,
 )
+from core.pointers import invalid
 from core.synthesis.planning import (
     Balance,
     Count,

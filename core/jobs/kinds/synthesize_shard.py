@@ -6,7 +6,8 @@ from pydantic import ConfigDict, Field
 
 from core.jobs.context import Inputs, JobContext
 from core.jobs.kinds.synthesize import Campaign, SynthesizeParams
-from core.jobs.spec import Result, invalid, job_kind
+from core.jobs.spec import Result, job_kind
+from core.pointers import invalid
 
 
 class SynthesizeShardParams(SynthesizeParams):

@@ -6,8 +6,9 @@ from pydantic import ConfigDict, Field
 
 from core.jobs.context import Inputs, JobContext
 from core.jobs.kinds.synthesize import Campaign, SynthesizeParams
-from core.jobs.spec import Result, invalid, job_kind
+from core.jobs.spec import Result, job_kind
 from core.jobs.survey import NAME, as_json, survey
+from core.pointers import invalid
 
 
 class SynthesizeSurveyParams(SynthesizeParams):

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import ConfigDict, Field, ValidationError
 
 from core.jobs.context import Inputs, JobContext
-from core.jobs.spec import Cost, Params, Result, Seed, VersionId, invalid, job_kind
-from core.pointers import invalid_fields
+from core.jobs.spec import Cost, Params, Result, Seed, VersionId, job_kind
+from core.pointers import invalid, invalid_fields
 
 
 class TrainParams(Params):

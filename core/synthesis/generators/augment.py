@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field
 
-from core.errors import FieldError, InvalidInput
+from core.errors import InvalidInput
 from core.manifest import Modality
-from core.pointers import escaped
+from core.pointers import escaped, invalid
 from core.synthesis.contract import (
     GeneratorParams,
     LoadPixels,
@@ -143,11 +143,7 @@ def _require_suited(params: AugmentParams, label: str, sources: Sequence[Source]
         position = unsuited(policy, modality)
         if position is not None:
             detail = f"{policy[position].op!r} has no meaning for {modality} images of {label!r}"
-            raise InvalidInput(
-                detail,
-                code="unsuited_operation",
-                errors=[FieldError(f"{pointer}/{position}", detail)],
-            )
+            raise invalid(f"{pointer}/{position}", detail, "unsuited_operation")
     for source in sources:
         if max(source.width, source.height) > _MAX_SIDE:
             raise InvalidInput(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from core.errors import FieldError, InvalidInput
-from core.pointers import escaped
+from core.errors import InvalidInput
+from core.pointers import escaped, invalid
 from core.synthesis.contract import GeneratorParams, LoadPixels, Made, Order, Source, generator
 from core.synthesis.pairing import Pairs, patch_side
 from core.synthesis.planning import by_class, order_seed, plan_rng, take_turns
@@ -333,4 +333,4 @@ def _listed(box: Sequence[int] | None) -> list[int] | None:
 
 
 def _invalid(detail: str, code: str) -> InvalidInput:
-    return InvalidInput(detail, code=code, errors=[FieldError("/generator_params", detail)])
+    return invalid("/generator_params", detail, code)
