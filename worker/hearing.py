@@ -9,15 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import time
 from collections.abc import Sequence
 from typing import Any
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from core.config import Settings, get_settings
 from core.db.repositories import jobs
 from core.db.session import reads
+from worker.duty import repeat
 
 log = logging.getLogger(__name__)
 
@@ -53,20 +51,17 @@ def listen(consumer: Any, queues: Sequence[str]) -> None:
     """Look every few seconds, for ever; ``consumer``: Celery's, of this process."""
     settings = get_settings()
     patience = deaf_seconds(settings)
-    while True:
-        time.sleep(min(LOOK_SECONDS, patience))
-        try:
-            if hearing.look(idle_slots(slots_of(consumer), queues, patience)):
-                log.warning(
-                    "jobs wait on %s for %g s and no hint comes: connecting to the broker anew",
-                    ", ".join(queues),
-                    patience,
-                )
-                consumer.call_soon(_hang_up)
-        except SQLAlchemyError as error:
-            log.warning("it is unknown whether jobs wait: %s", error)
-        except Exception:  # this thread must outlive every surprise
-            log.exception("it is unknown whether jobs wait")
+
+    def look() -> None:
+        if hearing.look(idle_slots(slots_of(consumer), queues, patience)):
+            log.warning(
+                "jobs wait on %s for %g s and no hint comes: connecting to the broker anew",
+                ", ".join(queues),
+                patience,
+            )
+            consumer.call_soon(_hang_up)
+
+    repeat(look, min(LOOK_SECONDS, patience), "it is unknown whether jobs wait")
 
 
 def deaf_seconds(settings: Settings) -> float:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import delete, func
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import SQLAlchemyError
 
 from core.config import get_settings
 from core.db.models import Worker
@@ -22,11 +20,10 @@ from core.ids import new_id
 from core.services.housekeeping import keep_house
 from worker import webhooks
 from worker.capabilities import capabilities
+from worker.duty import repeat
 from worker.gpus import gpus
 from worker.hearing import listen
 from worker.reaper import pause_before_next, sweep
-
-log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 5.0
 FORGET_SECONDS = 3600.0
@@ -44,15 +41,8 @@ def start(consumer: Any, queues: Sequence[str], slots: int) -> None:
 
 
 def _report(queues: list[str], slots: int) -> None:
-    worker_id = new_id("wrk")
-    while True:
-        try:
-            _report_once(worker_id, queues, slots)
-        except SQLAlchemyError as error:
-            log.warning("the worker could not report itself: %s", error)
-        except Exception:  # this thread must outlive every surprise
-            log.exception("the worker could not report itself")
-        time.sleep(REPORT_SECONDS)
+    report = partial(_report_once, new_id("wrk"), queues, slots)
+    repeat(report, REPORT_SECONDS, "the worker could not report itself", at_once=True)
 
 
 def _report_once(worker_id: str, queues: list[str], slots: int) -> None:
@@ -81,26 +71,19 @@ def _report_once(worker_id: str, queues: list[str], slots: int) -> None:
 
 def _sweep() -> None:
     settings = get_settings()
-    pause = settings.reaper_seconds
-    while True:
-        time.sleep(pause)
-        pause = settings.reaper_seconds
-        try:
-            sweep(sessions(), settings)
-            pause = pause_before_next(sessions(), settings)
-        except SQLAlchemyError as error:
-            log.warning("the reaper was disturbed: %s", error)
-        except Exception:  # this thread must outlive every surprise
-            log.exception("the reaper was disturbed")
+
+    def once() -> float:
+        sweep(sessions(), settings)
+        return pause_before_next(sessions(), settings)
+
+    repeat(once, settings.reaper_seconds, "the reaper was disturbed")
 
 
 def _keep_house() -> None:
     settings = get_settings()
-    while True:
-        time.sleep(min(LOOK_SECONDS, settings.housekeeping_hours * 3600))
-        try:
-            keep_house(sessions(), settings, due_only=True)
-        except SQLAlchemyError as error:
-            log.warning("housekeeping was disturbed: %s", error)
-        except Exception:  # this thread must outlive every surprise
-            log.exception("housekeeping was disturbed")
+
+    def once() -> None:
+        keep_house(sessions(), settings, due_only=True)
+
+    pause = min(LOOK_SECONDS, settings.housekeeping_hours * 3600)
+    repeat(once, pause, "housekeeping was disturbed")

@@ -125,8 +125,8 @@ def _files(data_dir: Path, backup: Path, sums: Sums) -> None:
         if name == DUMP:
             continue
         target = data_dir / PurePosixPath(name)
-        blob = name.startswith("blobs/")
-        if blob and target.is_file() and files.is_intact(target, sha256):
+        is_blob = name.startswith("blobs/")
+        if is_blob and target.is_file() and files.is_intact(target, sha256):
             continue
         draft = target.with_name(f".{target.name}.restoring")
         if files.copy(backup / name, draft, mode=_mode(name)) != sha256:

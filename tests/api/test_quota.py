@@ -67,7 +67,6 @@ def test_a_full_volume_refuses_what_is_new_and_recovers(
     refused(send(api, upload, 5, b"56789"), "storage_full")
     refused(form(api), "storage_full")
     refused(api.post("/v1/jobs/noop", json={}), "storage_full")
-    change = {"drop": [1]}
     revise = f"/v1/datasets/{draft.dataset_id}/versions"
     assert api.get("/v1/datasets").status_code == 200
     images = api.get(f"/v1/dataset-versions/{draft.id}/images").json()["items"]

@@ -20,7 +20,7 @@ from tests.integration.harness import Harness
 NEVER = "3600"
 
 
-class Path:
+class Way:
     """The way to a server, which may go dark: open connections carry nothing, nor do they end."""
 
     def __init__(self, url: str) -> None:
@@ -97,7 +97,7 @@ def test_hints_that_nobody_took_away_are_trimmed_to_the_oldest(
 
 
 def test_a_worker_whose_way_to_the_broker_went_dark_connects_anew(stack: Harness) -> None:
-    way = Path(stack.redis_url)
+    way = Way(stack.redis_url)
     try:
         stack.start_worker(REDIS_URL=way.url)
         assert stack.wait(stack.submit("noop")).status == "succeeded"

@@ -6,6 +6,7 @@ import os
 import time
 
 from core.ids import new_id
+from tests.chaos.caller import Caller
 from tests.chaos.stack import Lab, Stack
 from tests.integration.small_disk import SmallDisk, small_disk
 
@@ -48,19 +49,19 @@ def _once(lab: Lab, stack: Stack, disk: SmallDisk) -> None:
         lab.tally.problems += caller.broken
 
 
-def _upload(caller: object, lab: Lab, size: int) -> int:
+def _upload(caller: Caller, lab: Lab, size: int) -> int:
     """Announce and send an upload; returns the first refusal, else 204."""
-    request = caller.request  # type: ignore[attr-defined]
-    made = request("POST", "/v1/uploads", json={"length": size, "filename": f"{new_id('req')}.zip"})
+    announced = {"length": size, "filename": f"{new_id('req')}.zip"}
+    made = caller.request("POST", "/v1/uploads", json=announced)
     if made.status_code != 201:
-        return int(made.status_code)
-    sent = request(
+        return made.status_code
+    sent = caller.request(
         "PATCH",
         made.headers["Location"],
         content=os.urandom(size),
         headers={"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"},
     )
-    return int(sent.status_code)
+    return sent.status_code
 
 
 def disk_slow(lab: Lab) -> None:

@@ -8,6 +8,7 @@ import time
 from core.db.repositories import jobs
 from core.jobs.context import Children, ChildSpec
 from core.services.submit import submit_children
+from tests.chaos.caller import Caller
 from tests.chaos.stack import Lab, Stack
 from tests.integration.harness import eventually
 
@@ -43,9 +44,9 @@ def canceled(lab: Lab) -> None:
         lab.tally.expect(not children, f"{len(children)} children outlive their parent")
 
 
-def _cancel(stack: Stack, caller: object, job_id: str) -> float:
+def _cancel(stack: Stack, caller: Caller, job_id: str) -> float:
     began = time.monotonic()
-    caller.cancel(job_id)  # type: ignore[attr-defined]
+    caller.cancel(job_id)
     stack.wait_for(job_id, "canceled")
     return time.monotonic() - began
 

@@ -7,15 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count as counter
 
 import httpx
+from sqlalchemy.orm import Session
 
 from core.ids import new_id
+from core.jobs.states import TERMINAL
 from tests.chaos.caller import Caller
 from tests.chaos.cases.servers import load
 from tests.chaos.nest import Started
 from tests.chaos.stack import Lab, Stack
 
 AT_ONCE = 4
-TERMINAL = {"succeeded", "failed", "canceled"}
 
 
 def api_killed(lab: Lab) -> None:
@@ -45,12 +46,12 @@ def api_killed(lab: Lab) -> None:
         lab.tally.expect(total == len(made), f"{len(made)} keys made {total} jobs")
 
 
-def _all_ids(session: object) -> list[str]:
+def _all_ids(session: Session) -> list[str]:
     from sqlalchemy import select
 
     from core.db.models import Job
 
-    return list(session.scalars(select(Job.id)))  # type: ignore[attr-defined]
+    return list(session.scalars(select(Job.id)))
 
 
 def _post(stack: Stack, key: str) -> str:
