@@ -78,7 +78,7 @@ ROUTERS = tuple(
 )
 THREADS = 40
 """Routes that run at once in threads; the pool of connections is as large."""
-SUBMITTING = 4
+SUBMITTING = 12
 """Submissions that run at once: more would take the interpreter from each other, and from all."""
 MOST_SUBMITTING, SUBMIT_SECONDS = 1000, 30.0
 """Submissions of a tenant that wait, and for how long: one may wait for locks of its tenant."""
