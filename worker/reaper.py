@@ -53,12 +53,19 @@ def sweep(factory: sessionmaker[Session], settings: Settings) -> None:
 
 
 def pause_before_next(factory: sessionmaker[Session], settings: Settings) -> float:
-    """Return the seconds to the next round: earlier than usual when a backoff ends before."""
+    """Return the seconds to the next round: earlier than usual when a backoff ends before.
+
+    Earlier, too, while a job waits: its hint may have gone to a worker that is frozen.
+    """
     with factory() as session:
         due = jobs.seconds_to_next(session)
-    if due is None:
-        return settings.reaper_seconds
-    return min(settings.reaper_seconds, max(SHORTEST_PAUSE_SECONDS, due))
+        waiting = jobs.overlooked(session, QUEUES, 0)
+    pause = settings.reaper_seconds
+    if waiting:
+        pause = min(pause, settings.hint_age_seconds)
+    if due is not None:
+        pause = min(pause, max(SHORTEST_PAUSE_SECONDS, due))
+    return pause
 
 
 def _fold_measures(factory: sessionmaker[Session]) -> None:

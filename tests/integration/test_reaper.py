@@ -9,7 +9,7 @@ import pytest
 from core.config import Settings, get_settings
 from core.services.staging import DIRECT_SECONDS
 from tests.integration.engine import Engine, engine
-from worker.reaper import sweep
+from worker.reaper import pause_before_next, sweep
 
 
 @pytest.fixture
@@ -45,3 +45,20 @@ def test_staging_of_dead_attempts_is_removed_and_of_living_ones_kept(stack: Engi
     sweep(stack.sessions, Settings(data_dir=stack.folder))
     assert [folder for folder in dead if folder.exists()] == []
     assert [folder for folder in alive if not folder.exists()] == []
+
+
+def test_the_next_round_comes_sooner_while_a_job_waits_or_its_backoff_ends(stack: Engine) -> None:
+    settings = Settings(
+        data_dir=stack.folder, reaper_seconds=3600, hint_age_seconds=600, backoff_seconds=5
+    )
+
+    def pause() -> float:
+        return pause_before_next(stack.sessions, settings)
+
+    assert pause() == 3600
+    lost = stack.submit()
+    assert pause() == 600, "its hint may have been lost"
+    lease = stack.claim(lost)
+    assert lease is not None and pause() == 3600
+    stack.give_up(lease, "lose")
+    assert pause() < 600, "it is hinted when its backoff is over"
