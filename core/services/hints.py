@@ -101,10 +101,11 @@ _posted: SimpleQueue[list[tuple[str, str]] | None] | None = None
 
 def post_hints(hints: list[tuple[str, str]]) -> None:
     """Send hints, within :func:`in_background` by its thread: no answer waits for the broker."""
-    if _posted is None:
+    posted = _posted  # once: a request that has committed may still be here when the server ends
+    if posted is None:
         send_hints(hints)
     elif hints:
-        _posted.put(hints)
+        posted.put(hints)
 
 
 @contextmanager

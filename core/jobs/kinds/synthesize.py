@@ -177,6 +177,19 @@ def synthesize(ctx: JobContext, params: SynthesizeParams) -> SynthesizeResult | 
     return _publish(ctx, params, campaign, made)
 
 
+class SynthesizeSlice(SynthesizeParams):
+    """The parameters of a synthesize job, and the slice of its images that a child is for."""
+
+    start: int = Field(ge=0, description="First image of the slice.")
+    stop: int = Field(ge=1, description="First image after the slice.")
+
+
+def check_slice(params: SynthesizeSlice, _: Inputs) -> None:
+    """Refuse a slice without images."""
+    if params.start >= params.stop:
+        raise invalid("/stop", "The slice is empty")
+
+
 class Campaign:
     """The plan of one synthesize job, the same in the parent and in each of its children."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
-from core.jobs.context import Inputs, JobContext
-from core.jobs.kinds.synthesize import Campaign, SynthesizeParams
+from core.jobs.context import JobContext
+from core.jobs.kinds.synthesize import Campaign, SynthesizeSlice, check_slice
 from core.jobs.spec import Result, job_kind
 from core.pointers import invalid
 
 
-class SynthesizeShardParams(SynthesizeParams):
+class SynthesizeShardParams(SynthesizeSlice):
     """The parameters of the parent, and the slice of its plan."""
 
     model_config = ConfigDict(
@@ -26,18 +26,11 @@ class SynthesizeShardParams(SynthesizeParams):
         }
     )
 
-    start: int = Field(ge=0, description="First image of the slice.")
-    stop: int = Field(ge=1, description="First image after the slice.")
     surveys: tuple[str, ...] = Field((), description="Blobs of what was found out before.")
 
 
 class SynthesizeShardResult(Result):
     generated: int
-
-
-def check(params: SynthesizeShardParams, _: Inputs) -> None:
-    if params.start >= params.stop:
-        raise invalid("/stop", "The slice is empty")
 
 
 @job_kind(
@@ -46,7 +39,7 @@ def check(params: SynthesizeShardParams, _: Inputs) -> None:
     result=SynthesizeShardResult,
     queue="cpu",
     public=False,
-    check=check,
+    check=check_slice,
 )
 def synthesize_shard(ctx: JobContext, params: SynthesizeShardParams) -> SynthesizeShardResult:
     """Make one slice of a synthesize job's images."""

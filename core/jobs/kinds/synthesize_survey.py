@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
-from core.jobs.context import Inputs, JobContext
-from core.jobs.kinds.synthesize import Campaign, SynthesizeParams
+from core.jobs.context import JobContext
+from core.jobs.kinds.synthesize import Campaign, SynthesizeSlice, check_slice
 from core.jobs.spec import Result, job_kind
 from core.jobs.survey import NAME, as_json, survey
-from core.pointers import invalid
 
 
-class SynthesizeSurveyParams(SynthesizeParams):
+class SynthesizeSurveyParams(SynthesizeSlice):
     """The parameters of the parent, and the slice of its sources."""
 
     model_config = ConfigDict(
@@ -28,17 +27,9 @@ class SynthesizeSurveyParams(SynthesizeParams):
         }
     )
 
-    start: int = Field(ge=0, description="First image of the slice.")
-    stop: int = Field(ge=1, description="First image after the slice.")
-
 
 class SynthesizeSurveyResult(Result):
     surveyed: int
-
-
-def check(params: SynthesizeSurveyParams, _: Inputs) -> None:
-    if params.start >= params.stop:
-        raise invalid("/stop", "The slice is empty")
 
 
 @job_kind(
@@ -47,7 +38,7 @@ def check(params: SynthesizeSurveyParams, _: Inputs) -> None:
     result=SynthesizeSurveyResult,
     queue="cpu",
     public=False,
-    check=check,
+    check=check_slice,
 )
 def synthesize_survey(ctx: JobContext, params: SynthesizeSurveyParams) -> SynthesizeSurveyResult:
     """Look at one slice of a synthesize job's sources."""
