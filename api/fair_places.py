@@ -57,7 +57,7 @@ class FairPlaces:
     async def _wait(self, tenant_id: str) -> None:
         queue = self._waiting.setdefault(tenant_id, deque())
         if len(queue) >= self._most_waiting:
-            raise _busy(f"{len(queue)} requests of yours wait already")
+            raise busy(f"{len(queue)} requests of yours wait already")
         turn = asyncio.get_running_loop().create_future()
         queue.append(turn)
         try:
@@ -69,7 +69,7 @@ class FairPlaces:
             elif turn in queue:
                 queue.remove(turn)
             if isinstance(error, TimeoutError):
-                raise _busy(f"None was free for {self._seconds:g} s") from None
+                raise busy(f"None was free for {self._seconds:g} s") from None
             raise
 
     def _hand_on(self) -> None:
@@ -87,7 +87,8 @@ class FairPlaces:
                 self._waiting[tenant_id] = queue
 
 
-def _busy(why: str) -> Unavailable:
+def busy(why: str) -> Unavailable:
+    """Return the refusal of work for which there is no place."""
     return Unavailable(
         f"All places for this work are taken. {why}; ask again soon",
         code="busy",

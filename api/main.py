@@ -21,7 +21,6 @@ from api.body_limit import BodyLimit
 from api.context import HostCheck, RequestContext
 from api.events import EventHub
 from api.failed_attempts import FailedAttempts
-from api.fair_places import FairPlaces
 from api.guarded_protocol import GuardedProtocol
 from api.known_keys import KnownKeys
 from api.metrics.http import HttpMetrics
@@ -46,6 +45,7 @@ from api.routes import (
     webhooks,
 )
 from api.shared_answer import SharedAnswer
+from api.submissions import Submissions
 from api.thumbnails import ThumbnailMaker
 from api.version import VERSION
 from core import tracing
@@ -79,7 +79,7 @@ ROUTERS = tuple(
 THREADS = 40
 """Routes that run at once in threads; the pool of connections is as large."""
 SUBMITTING = 12
-"""Submissions that run at once: more would take the interpreter from each other, and from all."""
+"""Transactions of submissions at once: more would take the interpreter from all others."""
 MOST_SUBMITTING, SUBMIT_SECONDS = 1000, 30.0
 """Submissions of a tenant that wait, and for how long: one may wait for locks of its tenant."""
 SHUTDOWN_SECONDS = 5
@@ -108,7 +108,7 @@ def create_app() -> FastAPI:
     app.state.events = EventHub(settings.event_poll_seconds)
     app.state.known_keys = KnownKeys(settings.key_cache_seconds)
     app.state.rate_limit = RateLimit(settings.requests_per_minute)
-    app.state.submitting = FairPlaces(SUBMITTING, MOST_SUBMITTING, SUBMIT_SECONDS)
+    app.state.submissions = Submissions(SUBMITTING, MOST_SUBMITTING, SUBMIT_SECONDS)
     app.state.failed_attempts = FailedAttempts(settings.failed_logins_per_minute)
     app.state.readiness = SharedAnswer(system.ready, system.READY_SECONDS)
     app.state.thumbnails = ThumbnailMaker(settings)

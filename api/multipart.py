@@ -11,10 +11,10 @@ from typing import Any, BinaryIO, Self
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from api.context import is_unicode
+from api.write_behind import Buffer, WriteBehind
 from core.errors import FieldError, InvalidInput, PayloadTooLarge, UnsupportedMedia
 from core.pointers import pointer
 from core.services.quota import require_room
@@ -93,13 +93,10 @@ class Form:
     async def read(self, request: Request) -> None:
         """Read the whole body; writes happen in a thread."""
         parser = MultipartParser(_boundary(request), self._callbacks(), max_header_size=8192)
-        batch = bytearray()
-        async for data in request.stream():
-            batch += data
-            if len(batch) >= BATCH_BYTES:
-                await run_in_threadpool(_feed, parser, bytes(batch))
-                batch.clear()
-        await run_in_threadpool(_feed, parser, bytes(batch))
+        async with WriteBehind(lambda pieces: _feed(parser, pieces), BATCH_BYTES) as body:
+            async for data in request.stream():
+                await body.take(data)
+            await body.flush()
         if not self._ended:
             raise InvalidInput("The form ends before its last boundary", code="invalid_form")
 
@@ -190,10 +187,11 @@ class Form:
         )
 
 
-def _feed(parser: MultipartParser, data: bytes) -> None:
-    require_room(len(data))
+def _feed(parser: MultipartParser, pieces: list[Buffer]) -> None:
+    require_room(sum(map(len, pieces)))
     try:
-        parser.write(data)
+        for piece in pieces:
+            parser.write(bytes(piece))
     except FormParserError as error:
         raise InvalidInput(f"This is not a form: {error}", code="invalid_form") from None
 

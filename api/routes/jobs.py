@@ -23,6 +23,7 @@ from api.job_links import accepted, linked
 from api.log_content import log_response
 from api.pagination import Page, PageDep, encode_cursor, paged
 from api.schemas import jobs as schemas
+from api.submissions import Submission
 from api.waiting import answer_job
 from core.config import get_settings
 from core.db.models import Job
@@ -35,7 +36,7 @@ from core.jobs.spec import JOB_KINDS, JobKind, Params
 from core.jobs.states import TERMINAL, JobStatus
 from core.services import job_view, lifecycle, predictions
 from core.services.audit import record
-from core.services.idempotency import Answer, Once, once
+from core.services.idempotency import Answer, once
 from core.services.principal import Principal
 from core.services.submit import check, public_kind, submit
 from core.services.transaction import transaction
@@ -63,8 +64,8 @@ def _creator(kind: JobKind[Any, Any]) -> Callable[..., Coroutine[Any, Any, Respo
             public_kind(kind.name)  # NotFound when the settings do not offer it
         if validate_only:
             return json_response(await run_in_threadpool(_validate, principal, kind, params))
-        async with request.app.state.submitting.place(principal.tenant_id):
-            answer = await run_in_threadpool(_create, principal, kind, params, label, wish)
+        wanted = Submission(principal, kind, params, label, wish)
+        answer = await request.app.state.submissions.answer(wanted)
         return await answer_job(request, principal, answer)
 
     create.__annotations__["params"] = kind.params
@@ -79,23 +80,6 @@ def _validate(principal: Principal, kind: JobKind[Any, Any], params: Params) -> 
         session.rollback()
     estimate = None if cost is None else cost.model_dump()
     return {"valid": True, "queue": kind.queue_of(checked.params), "estimate": estimate}
-
-
-def _create(
-    principal: Principal,
-    kind: JobKind[Any, Any],
-    params: Params,
-    labels: list[str],
-    wish: Once | None,
-) -> Answer:
-    with transaction(sessions()) as session:
-
-        def make() -> Answer:
-            predictions.check_visible(session, principal, kind.name, params)
-            job = submit(session, principal, kind, params, labels)
-            return accepted(job_view.written(job))
-
-        return once(session, principal, wish, make)[0]
 
 
 class KindInPath(Convertor[str]):

@@ -15,6 +15,7 @@ from api.deps import ApiRoute, DatasetsRead, DatasetsWrite
 from api.idempotency import OnceDep
 from api.ids import UploadIdPath
 from api.schemas import datasets as schemas
+from api.write_behind import Buffer, WriteBehind
 from core.db.models import Upload
 from core.db.repositories import uploads as rows
 from core.db.session import sessions
@@ -130,19 +131,22 @@ def _check_length(request: Request, part: uploads.Chunk) -> None:
 
 async def _receive(request: Request, principal: Principal, part: uploads.Chunk) -> Upload:
     """Write the body; what has arrived when the client goes away is kept."""
-    batch, saved = bytearray(), part.offset
-    try:
-        async for data in request.stream():
-            batch += data
-            if len(batch) >= BATCH_BYTES:
-                await run_in_threadpool(part.write, bytes(batch))
-                batch.clear()
-            if part.offset - saved >= SAVE_BYTES and part.offset < part.upload.length:
-                await run_in_threadpool(uploads.save, sessions(), principal, part)
-                saved = part.offset
-    except (ClientDisconnect, RequestTimeout):
-        await run_in_threadpool(part.write, bytes(batch))
-        await run_in_threadpool(uploads.save, sessions(), principal, part)
-        raise
-    await run_in_threadpool(part.write, bytes(batch))
+    saved = part.offset
+
+    def append(pieces: list[Buffer]) -> None:
+        nonlocal saved
+        part.write(pieces)
+        if part.offset - saved >= SAVE_BYTES and part.offset < part.upload.length:
+            uploads.save(sessions(), principal, part)
+            saved = part.offset
+
+    async with WriteBehind(append, BATCH_BYTES) as body:
+        try:
+            async for data in request.stream():
+                await body.take(data)
+        except (ClientDisconnect, RequestTimeout):
+            await body.flush()
+            await run_in_threadpool(uploads.save, sessions(), principal, part)
+            raise
+        await body.flush()
     return await run_in_threadpool(uploads.save, sessions(), principal, part)

@@ -40,28 +40,47 @@ def once(
     Conflict while another request with the key is still being worked on; InvalidInput
     ``idempotency_key_reused`` when the key came with another request.
     """
-    if wish is None:
-        return create(), False
-    if not try_advisory_lock(session, f"idempotency:{principal.tenant_id}:{wish.key}"):
-        raise Conflict(
-            "A request with this Idempotency-Key is still being worked on",
-            code="idempotency_in_progress",
-            retry_after=1,
-        )
-    if (known := repeated(session, principal, wish)) is not None:
+    if (known := begin(session, principal, wish)) is not None:
         return known, True
     answer = create()
-    session.add(
-        IdempotencyKey(
-            tenant_id=principal.tenant_id,
-            key=wish.key,
-            request_hash=wish.request_hash,
-            status=answer.status,
-            headers=answer.headers,
-            body=answer.body,
-        )
-    )
+    keep(session, principal, wish, answer)
     return answer, False
+
+
+def begin(session: Session, principal: Principal, wish: Once | None) -> Answer | None:
+    """Hold the key until the transaction ends; return the answer of the first time, if any.
+
+    Errors are those of :func:`once`.
+    """
+    if wish is None:
+        return None
+    if not try_advisory_lock(session, f"idempotency:{principal.tenant_id}:{wish.key}"):
+        raise in_progress()
+    return repeated(session, principal, wish)
+
+
+def keep(session: Session, principal: Principal, wish: Once | None, answer: Answer) -> None:
+    """Keep the answer of a request that came with a key."""
+    if wish is not None:
+        session.add(
+            IdempotencyKey(
+                tenant_id=principal.tenant_id,
+                key=wish.key,
+                request_hash=wish.request_hash,
+                status=answer.status,
+                headers=answer.headers,
+                body=answer.body,
+            )
+        )
+
+
+def in_progress() -> Conflict:
+    """Return the refusal of a request whose key another one holds."""
+    return Conflict(
+        "A request with this Idempotency-Key is still being worked on",
+        code="idempotency_in_progress",
+        retry_after=1,
+    )
 
 
 def repeated(session: Session, principal: Principal, wish: Once | None) -> Answer | None:

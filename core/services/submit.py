@@ -63,6 +63,14 @@ def check(
     return Checked(kind, params, inputs)
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job that may be written, and who asks for it."""
+
+    principal: Principal
+    job: NewJob
+
+
 def submit(
     session: Session,
     principal: Principal,
@@ -72,28 +80,60 @@ def submit(
 ) -> Written:
     """Write a queued job with its first event; a hint, if it needs one, follows the commit.
 
-    ``raw``: the parameters, validated or not. StorageFull, QuotaExceeded: what it would make could
-    not be kept; TooManyRequests: too many jobs are unfinished. The caller rolls back.
+    ``raw``: the parameters, validated or not. Errors are those of :func:`prepare` and of
+    :func:`write`. The caller rolls back.
+    """
+    (written,) = write(session, [prepare(session, principal, kind, raw, labels)])
+    if isinstance(written, TooManyRequests):
+        raise written
+    return written
+
+
+def prepare(
+    session: Session,
+    principal: Principal,
+    kind: JobKind[Any, Any],
+    raw: dict[str, Any] | Params,
+    labels: Sequence[str] = (),
+) -> Prepared:
+    """Check what a caller asks for, and return the job that it becomes; nothing is written.
+
+    What it names is locked, so that it stays. StorageFull: what it would make could not be kept.
     """
     require_room()
     checked = check(session, principal.tenant_id, kind, raw)
     job_id = new_id("job")
-    if not kind.diagnostic:
-        inputs = checked.inputs
-        used = [*inputs.versions, *inputs.uploads, *inputs.models]
-        details = {"kind": kind.name, "inputs": used}
-        record(session, principal, "job.create", "job", job_id, details)
     with span("job.submit", about={"job_id": job_id, "kind": kind.name}):
         origin = _origin(principal)
         job = _new_job(job_id, principal.tenant_id, checked, list(labels), origin)
-        limit = get_settings().max_active_jobs
-        written = new_jobs.add_root(session, job, _told(job), limit, silence_seconds())
-        if written.usage is None:
-            raise _too_many(session, principal.tenant_id, limit)
-        require_quota(written.usage)
+    return Prepared(principal, job)
+
+
+def write(session: Session, new: Sequence[Prepared]) -> list[Written | TooManyRequests]:
+    """Write jobs of one tenant in one statement, and the hints that follow the commit.
+
+    TooManyRequests stands for each that is beyond the tenant's limit of unfinished jobs.
+    QuotaExceeded, for all: what they would make could not be kept. The caller rolls back.
+    """
+    limit = get_settings().max_active_jobs
+    added = new_jobs.add_roots(session, [one.job for one in new], limit, silence_seconds())
+    written = {job.id: job for job in added}
+    if added:
+        require_quota(added[0].usage)
+    for one in new:
+        if one.job.id in written:
+            _follow(session, one.principal, written[one.job.id])
+    return [written.get(one.job.id) or _too_many(session, one.job.tenant_id, limit) for one in new]
+
+
+def _follow(session: Session, principal: Principal, written: Written) -> None:
+    job = written.job
+    if not JOB_KINDS.get(job.kind).diagnostic:
+        used = [job.inputs[what] for what in ("versions", "uploads", "models")]
+        details = {"kind": job.kind, "inputs": [one for ids in used for one in ids]}
+        record(session, principal, "job.create", "job", job.id, details)
     if written.place.before < hints.ENOUGH:
         want_hint(session, job.id, job.queue)
-    return written
 
 
 def _origin(principal: Principal) -> dict[str, Any] | None:
@@ -113,9 +153,9 @@ def submit_children(session: Session, parent: Job, wanted: Children) -> list[New
         child = replace(
             plain, parent_id=parent.id, ordinal=first + offset, role=spec.role, weight=spec.weight
         )
-        new_jobs.add_child(session, child, _told(child))
         want_hint(session, child.id, child.queue)
         created.append(child)
+    new_jobs.add_children(session, created)
     parent.pending_children = len(created)
     parent.round_start = first
     parent.span_start, parent.span_end = wanted.span
@@ -148,14 +188,6 @@ def _new_job(
         timeout_seconds=kind.timeout,
         origin=origin,
     )
-
-
-def _told(job: NewJob) -> dict[str, Any]:
-    """Return what a job's first event says."""
-    told = {"kind": job.kind, "queue": job.queue}
-    if request_id := (job.origin or {}).get("request_id"):
-        told["request_id"] = request_id
-    return told
 
 
 def _too_many(session: Session, tenant_id: str, limit: int) -> TooManyRequests:

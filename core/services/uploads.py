@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,6 +27,8 @@ from core.services.quota import charge, require_room
 from core.storage.blobs import BlobStore, disk_errors, flush, sha256_of
 
 UPLOAD_RETRY_SECONDS = 60
+
+Buffer = bytes | bytearray
 
 
 def begin(
@@ -142,28 +145,37 @@ class Chunk:
 
     ``lock`` is held while the file is used. A request may be cancelled while a thread of it still
     writes: the file is closed after that, never under it, and not written to once it is closed
-    (ValueError). A descriptor closed too early is soon that of another file.
+    (ValueError). A descriptor closed too early is soon that of another file. ``digest``: of the
+    whole file so far; None when its beginning came with another request, or no hash was announced.
     """
 
     upload: Upload
     file: FileIO
     offset: int
+    digest: hashlib._Hash | None
     lock: Lock = field(default_factory=Lock)
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: Sequence[Buffer]) -> None:
         """Append; PayloadTooLarge for bytes beyond the announced length, StorageFull."""
-        if self.offset + len(data) > self.upload.length:
+        size = sum(map(len, pieces))
+        if self.offset + size > self.upload.length:
             raise PayloadTooLarge(
                 f"The upload was announced with {self.upload.length} bytes",
                 code="upload_too_long",
             )
-        require_room(len(data))
+        require_room(size)
         with self.lock, disk_errors():
-            view = memoryview(data)
-            while view:
-                written = os.pwrite(self.file.fileno(), view, self.offset)
-                self.offset += written
-                view = view[written:]
+            for piece in pieces:
+                self._append(piece)
+
+    def _append(self, piece: Buffer) -> None:
+        view = memoryview(piece)
+        while view:
+            written = os.pwrite(self.file.fileno(), view, self.offset)
+            if self.digest is not None:
+                self.digest.update(view[:written])
+            self.offset += written
+            view = view[written:]
 
     def close(self) -> None:
         """Let others write, once nobody uses the file any more."""
@@ -199,7 +211,8 @@ def chunk(
         if upload.completed_at is not None or upload.received != offset:
             raise wrong_offset(upload)
         _match_row(file, upload.received)
-        with closing(Chunk(upload, file, offset)) as part:
+        hashed = offset == 0 and upload.sha256 is not None
+        with closing(Chunk(upload, file, offset, hashlib.sha256() if hashed else None)) as part:
             yield part
 
 
@@ -236,7 +249,7 @@ def _save(factory: sessionmaker[Session], principal: Principal, part: Chunk) -> 
     if part.upload.received == 0:  # nothing relied on the name before
         _flush_name(upload_path(part.upload.id))
     whole = part.offset == part.upload.length
-    mismatch = whole and _mismatch(part.upload)
+    mismatch = whole and _mismatch(part)
     with factory.begin() as session:
         upload = uploads.live(session, principal, part.upload.id, lock=True)
         upload.received = 0 if mismatch else part.offset
@@ -254,9 +267,13 @@ def _save(factory: sessionmaker[Session], principal: Principal, part: Chunk) -> 
     return upload
 
 
-def _mismatch(upload: Upload) -> bool:
-    expected = upload.sha256
-    return expected is not None and sha256_of(upload_path(upload.id)) != expected.lower()
+def _mismatch(part: Chunk) -> bool:
+    expected, digest = part.upload.sha256, part.digest
+    if expected is None:
+        return False
+    # read again only what came in several requests
+    arrived = digest.hexdigest() if digest else sha256_of(upload_path(part.upload.id))
+    return arrived != expected.lower()
 
 
 def remove_expired(factory: sessionmaker[Session]) -> int:

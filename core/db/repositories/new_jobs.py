@@ -1,21 +1,24 @@
-"""SQL of new jobs: the job and its first event are one statement, which reads the limits too.
+"""SQL of new jobs: those of one moment and their first events are one statement.
 
-Submitting is what callers do most: a round trip less is a thread and a connection free sooner. The
-tenant's counter is kept by a trigger at the end of the transaction: nobody waits for its row while
-this process talks to the database.
+Submitting is what callers do most, so the statement reads the limits too, and where the jobs stand
+in their queues. The tenant's counter is kept by a trigger at the end of the transaction: nobody
+waits for its row while this process talks to the database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import TextClause, bindparam, text
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
+from core.db.models import Job
 from core.db.repositories.job_queries import AHEAD, FAR, SERVED, Place
 from core.db.repositories.job_rows import JobRow
 from core.db.repositories.usage import Usage
@@ -42,15 +45,22 @@ class NewJob:
     role: str = ""
     weight: float = 1.0
 
+    def told(self) -> dict[str, Any]:
+        """Return what its first event says."""
+        told = {"kind": self.kind, "queue": self.queue}
+        if request_id := (self.origin or {}).get("request_id"):
+            told["request_id"] = request_id
+        return told
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A new job as the database has it; ``usage`` None: its tenant may have no more jobs."""
+    """A new job as the database has it, and what its tenant keeps."""
 
     job: NewJob
     created_at: datetime
     place: Place
-    usage: Usage | None
+    usage: Usage
 
     @property
     def id(self) -> str:
@@ -71,51 +81,66 @@ _FRESH: dict[str, Any] = {
     **{"progress_current": 0.0, "progress_total": 1.0},
 }
 """What the table fills in; ``created_at`` it tells."""
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+_COLUMNS = ", ".join(f"{name} {Job.__table__.c[name].type.compile(_DIALECT)}" for name in _NAMES)
+_NEW = f"""
+    new AS (
+        SELECT * FROM ROWS FROM (jsonb_to_recordset(:jobs) AS ({_COLUMNS}, told jsonb))
+            WITH ORDINALITY AS listed({", ".join(_NAMES)}, told, place)
+    )"""
 _WRITE = f"""
-    WITH job AS (
+    job AS (
         INSERT INTO jobs ({", ".join(_NAMES)}, hinted_at, last_seq)
-        VALUES ({", ".join(f":{name}" for name in _NAMES)}, clock_timestamp(), 1)
+        SELECT {", ".join(_NAMES)}, clock_timestamp(), 1 FROM new
+        {{where}}
         RETURNING id, queue, created_at
     ), event AS (
         INSERT INTO job_events (job_id, seq, type, data)
-        SELECT id, 1, 'submitted', :told FROM job
+        SELECT id, 1, 'submitted', told FROM job JOIN new USING (id)
     )"""
-_ROOM = """
-    SELECT ARRAY[bytes_used, max_bytes] FROM tenants
-    WHERE id = :tenant_id AND jobs_active < coalesce(nullif(max_active_jobs, 0), :limit)"""
-"""Read without a lock: as many as are submitted at the same moment may be above the limit."""
+_JOBS = bindparam("jobs", type_=JSONB)
+# the number of a tenant's jobs is read without a lock: what others submit at the same moment may
+# be above the limit
+_ROOTS = text(f"""
+    WITH tenant AS (
+        SELECT bytes_used, max_bytes,
+               coalesce(nullif(max_active_jobs, 0), :limit) - jobs_active AS room
+        FROM tenants WHERE id = :tenant_id
+    ), {_NEW}, {_WRITE.format(where="WHERE place <= (SELECT room FROM tenant)")},
+    front AS (
+        SELECT queue, ({AHEAD}) AS before, {SERVED} AS served
+        FROM (SELECT queue, min(id) AS id FROM job GROUP BY queue) AS j
+    )
+    SELECT job.id, job.created_at, front.before, front.served, tenant.bytes_used, tenant.max_bytes
+    FROM job JOIN front USING (queue) CROSS JOIN tenant
+""").bindparams(_JOBS)
+_CHILDREN = text(f"WITH {_NEW}, {_WRITE.format(where='')} SELECT FROM job").bindparams(_JOBS)
 
 
-def _statement(sql: str) -> TextClause:
-    documents = ("params", "inputs", "told")
-    typed = [bindparam(name, type_=JSONB) for name in documents]
-    return text(sql).bindparams(*typed, bindparam("origin", type_=JSONB(none_as_null=True)))
+def _values(jobs: Sequence[NewJob]) -> list[dict[str, Any]]:
+    return [{"told": job.told()} | {name: getattr(job, name) for name in _NAMES} for job in jobs]
 
 
-_ROOT = _statement(f"""{_WRITE}
-    SELECT j.created_at, ({AHEAD}), {SERVED}, ({_ROOM}) FROM job j
-""")
-_CHILD = _statement(f"{_WRITE} SELECT FROM job")
+def add_roots(
+    session: Session, jobs: Sequence[NewJob], limit: int, silence_seconds: float
+) -> list[Written]:
+    """Write jobs of one tenant with their first events; return those that there was room for.
 
-
-def _values(job: NewJob, told: Mapping[str, Any]) -> dict[str, Any]:
-    return {"told": told} | {name: getattr(job, name) for name in _NAMES}
-
-
-def add_root(
-    session: Session, job: NewJob, told: Mapping[str, Any], limit: int, silence_seconds: float
-) -> Written:
-    """Write a job with its first event; the database counts it when the transaction ends.
-
-    ``limit``: of unfinished jobs, for tenants without one of their own. The caller rolls back when
-    it is met. ``silence_seconds``: as of :func:`job_queries.places`.
+    These are the first of the list; the database counts them when the transaction ends. ``limit``:
+    of unfinished jobs, for tenants without one of their own. ``silence_seconds``: as of
+    :func:`job_queries.places`.
     """
-    more = {"limit": limit, "silence": silence_seconds, "far": FAR}
-    row = session.execute(_ROOT, _values(job, told) | more).one()
-    usage = None if row[3] is None else Usage(*row[3])
-    return Written(job, row[0], Place(row[1], row[2]), usage)
+    more = {"tenant_id": jobs[0].tenant_id, "limit": limit, "silence": silence_seconds, "far": FAR}
+    found = {row.id: row for row in session.execute(_ROOTS, {"jobs": _values(jobs)} | more)}
+    written, in_queue = [], Counter[str]()
+    for job in sorted((job for job in jobs if job.id in found), key=lambda job: job.id):
+        row = found[job.id]
+        place = Place(min(FAR, row.before + in_queue[job.queue]), row.served)
+        written.append(Written(job, row.created_at, place, Usage(row.bytes_used, row.max_bytes)))
+        in_queue[job.queue] += 1
+    return written
 
 
-def add_child(session: Session, job: NewJob, told: Mapping[str, Any]) -> None:
-    """Write a job below a parent with its first event; only roots are counted."""
-    session.execute(_CHILD, _values(job, told))
+def add_children(session: Session, jobs: Sequence[NewJob]) -> None:
+    """Write jobs below a parent with their first events; only roots are counted."""
+    session.execute(_CHILDREN, {"jobs": _values(jobs)})
