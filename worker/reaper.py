@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.config import Settings
@@ -20,36 +20,49 @@ from core.storage.blobs import BlobStore
 
 log = logging.getLogger(__name__)
 
-LOCK = "reaper"
+LOCK_SECONDS = 1.0
+IDLE_SECONDS = 10.0
+"""A reaper that is frozen or starved keeps the rows of jobs no longer from those who go on."""
 SHORTEST_PAUSE_SECONDS = 0.5
 
 
 def sweep(factory: sessionmaker[Session], settings: Settings) -> None:
-    """Do one round unless another reaper is at it."""
-    with transaction(factory) as session:
-        if not jobs.try_advisory_lock(session, LOCK):
-            return
-        lost = jobs.expired(session)
-        # a queue with a hint for each due job needs no more: they would pile up in the broker
-        held, due = trim_hints(QUEUES), jobs.due_by_queue(session)
-        lacking = [queue for queue in due if held.get(queue, 0) < min(due[queue], ENOUGH)]
-        for job_id, queue in jobs.unhinted(session, settings.hint_age_seconds, lacking):
-            want_hint(session, job_id, queue)
-    reaped = 0
-    for job_id in lost:
-        try:
-            with transaction(factory) as session:
-                reaped += reap(session, job_id)
-        except OperationalError as error:
-            # its row is locked (a long commit): it must not keep the others from being found
-            log.warning("%s could not be looked at: %s", job_id, error)
+    """Do one round; several workers may be at it, and one that is frozen within it stops nobody."""
+    _reap_lost(factory)
+    _renew_hints(factory, settings)
     remove_dead_staging(factory, BlobStore(settings.data_dir))
     finish_all(factory, BlobStore(settings.data_dir))
     remove_expired(factory)
     remove_orphans(factory)
     _fold_measures(factory)
+
+
+def _reap_lost(factory: sessionmaker[Session]) -> None:
+    with factory() as session:
+        lost = jobs.expired(session)
+    reaped = 0
+    for job_id in lost:
+        try:
+            with transaction(factory) as session:
+                jobs.be_brief(session, LOCK_SECONDS, IDLE_SECONDS)
+                reaped += reap(session, job_id)
+        except DBAPIError as error:
+            # its row is locked (a long commit): it must not keep the others from being found
+            log.warning("%s could not be looked at: %s", job_id, error)
     if reaped:
         log.warning("%d expired leases were reaped", reaped)
+
+
+def _renew_hints(factory: sessionmaker[Session], settings: Settings) -> None:
+    # before the transaction: a broker that hangs must not keep the jobs' rows locked
+    held = trim_hints(QUEUES)
+    with transaction(factory) as session:
+        jobs.be_brief(session, LOCK_SECONDS, IDLE_SECONDS)
+        due = jobs.due_by_queue(session)
+        # a queue with a hint for each due job needs no more: they would pile up in the broker
+        lacking = [queue for queue in due if held.get(queue, 0) < min(due[queue], ENOUGH)]
+        for job_id, queue in jobs.unhinted(session, settings.hint_age_seconds, lacking):
+            want_hint(session, job_id, queue)
 
 
 def pause_before_next(factory: sessionmaker[Session], settings: Settings) -> float:

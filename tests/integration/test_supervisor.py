@@ -6,11 +6,15 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from core.config import Settings
 from core.db.models import Job
@@ -265,6 +269,45 @@ def test_a_locked_job_does_not_keep_the_others_from_being_reaped(engine: Engine)
         reaper.sweep(engine.sessions, Settings(data_dir=engine.folder))
     assert engine.job(free).status == "queued"
     assert engine.job(locked).status == "running"
+
+
+def test_a_reaper_that_is_frozen_stops_no_other(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen, thawed, settings = Event(), Event(), Settings(data_dir=engine.folder)
+
+    def freeze(_: object) -> dict[str, int]:
+        if not frozen.is_set():
+            frozen.set()
+            assert thawed.wait(20)
+        return {}
+
+    monkeypatch.setattr(reaper, "trim_hints", freeze)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(reaper.sweep, engine.sessions, settings)
+        assert frozen.wait(20)
+        job_id = engine.submit()
+        assert engine.claim(job_id)
+        engine.expire(job_id)
+        reaper.sweep(engine.sessions, settings)
+        thawed.set()
+        other.result(20)
+    assert engine.job(job_id).status == "queued"
+
+
+def test_a_brief_transaction_loses_its_locks_when_it_does_nothing(engine: Engine) -> None:
+    locked = select(Job).where(Job.id == engine.submit())
+    with engine.sessions() as slow, suppress(DBAPIError):  # psycopg calls it an internal error
+        jobs.be_brief(slow, 0.05, 0.05)
+        slow.scalars(locked.with_for_update()).one()
+        with engine.sessions() as waiting:
+            jobs.be_brief(waiting, 5, 5)
+            waiting.scalars(locked.with_for_update()).one()
+    with engine.sessions() as first, engine.sessions() as second:
+        first.scalars(locked.with_for_update()).one()
+        jobs.be_brief(second, 0.05, 5)
+        with pytest.raises(OperationalError, match="lock timeout"):
+            second.scalars(locked.with_for_update()).one()
 
 
 @pytest.mark.parametrize(("held", "sent"), [(10_000, False), (0, True)])

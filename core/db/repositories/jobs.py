@@ -315,6 +315,16 @@ def try_advisory_lock(session: Session, key: str) -> bool:
     )
 
 
+def be_brief(session: Session, lock_seconds: float, idle_seconds: float) -> None:
+    """Have a transaction wait for locks, and keep its own while it does nothing, only so long."""
+    limits = text("""
+        SELECT set_config('lock_timeout', :lock, true),
+               set_config('idle_in_transaction_session_timeout', :idle, true)
+    """)
+    waits = {"lock": lock_seconds, "idle": idle_seconds}
+    session.execute(limits, {name: f"{value:g}s" for name, value in waits.items()})
+
+
 def database_now(session: Session) -> datetime:
     """Return the database's clock."""
     now: datetime = session.execute(select(NOW)).scalar_one()
