@@ -297,7 +297,7 @@ def test_a_reaper_that_is_frozen_stops_no_other(
 
 def test_a_brief_transaction_loses_its_locks_when_it_does_nothing(engine: Engine) -> None:
     locked = select(Job).where(Job.id == engine.submit())
-    with engine.sessions() as slow, suppress(DBAPIError):  # psycopg calls it an internal error
+    with suppress(DBAPIError), engine.sessions() as slow:  # an internal error, for psycopg
         jobs.be_brief(slow, 0.05, 0.05)
         slow.scalars(locked.with_for_update()).one()
         with engine.sessions() as waiting:
