@@ -3,13 +3,15 @@
 ``MINUTES`` says how long, ``SEED`` repeats the schedule. The timings are those of production. At
 the end the check of the campaign runs: nothing lost, nothing doubled, no stale commit. Memory is
 the proportional set size of each kind of process, sampled every few seconds; it is flat when its
-median in the last quarter is no more than FLAT times that in the second one.
+median in the last quarter is no more than FLAT times that in the second one. When a promise is
+broken, the logs of the processes lie beside it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import statistics
 import sys
@@ -261,15 +263,16 @@ def main() -> int:
     minutes = float(os.environ.get("MINUTES") or 30)
     print(f"SEED={seed} MINUTES={minutes:g}", flush=True)
     tally, began = Tally(), time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(prefix="dermsynth-soak-") as folder,
-        laboratory(Path(folder) / "soak", FULL, seed, "soak", tally) as lab,
-    ):
-        soak(lab, minutes)
-    tally.seconds = time.monotonic() - began
-    row = tally.row()
     path = CHECKOUT / "build" / "soak.json"
     path.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="dermsynth-soak-") as folder:
+        with laboratory(Path(folder) / "soak", FULL, seed, "soak", tally) as lab:
+            soak(lab, minutes)
+        if not tally.ok:
+            for log in Path(folder).rglob("*.log"):
+                shutil.copy(log, path.with_name(f"soak-{log.name}"))
+    tally.seconds = time.monotonic() - began
+    row = tally.row()
     path.write_text(json.dumps({"seed": seed, "minutes": minutes} | row, indent=2))
     for name, value in row.items():
         print(f"{name}: {value}")
