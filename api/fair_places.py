@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +21,9 @@ class FairPlaces:
     already, and for who has waited ``seconds``. Used by one event loop.
     """
 
-    def __init__(self, places: int, most_waiting: int, seconds: float) -> None:
+    def __init__(
+        self, places: int, most_waiting: float = math.inf, seconds: float | None = None
+    ) -> None:
         self._free = places
         self._most_held = max(1, places - 1)
         self._most_waiting = most_waiting

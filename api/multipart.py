@@ -14,10 +14,11 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from api.context import is_unicode
-from api.write_behind import Buffer, WriteBehind
+from api.write_behind import WriteBehind
 from core.errors import FieldError, InvalidInput, PayloadTooLarge, UnsupportedMedia
 from core.pointers import pointer
 from core.services.quota import require_room
+from core.services.uploads import Buffer
 from core.storage.blobs import disk_errors
 
 MAX_FIELD_BYTES = 64 * 1024

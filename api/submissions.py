@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from api.fair_places import FairPlaces, busy
 from api.job_links import accepted
+from core.db.repositories.jobs import be_brief
 from core.db.repositories.new_jobs import Written
 from core.db.session import sessions
 from core.errors import DermSynthError
@@ -31,21 +33,28 @@ from core.services.principal import Principal
 from core.services.submit import Prepared, prepare, write
 from core.services.transaction import transaction
 
-TOGETHER = 32
-"""Submissions in one transaction."""
+TOGETHER, TOGETHER_BYTES = 32, 1024**2
+"""Submissions in one transaction, and the bytes of bodies from which on no other joins them."""
 WRITERS = 2
-"""Transactions of a tenant at once: when one waits for a lock there is another."""
+"""Transactions of several submissions that a tenant has at once."""
+LOCK_SECONDS = 0.1
+"""Several wait no longer for what one of them needs; that one then waits alone."""
+IDLE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A job that a caller asks for, with the context that its log lines and spans belong to."""
+    """A job that a caller asks for; ``size``: bytes of its body.
+
+    ``context``: what its log lines and spans belong to.
+    """
 
     principal: Principal
     kind: JobKind[Any, Any]
     params: Params
     labels: Sequence[str]
     wish: Once | None
+    size: int = 0
     context: Context = field(default_factory=copy_context)
 
 
@@ -71,12 +80,12 @@ class Submissions:
     """
 
     def __init__(self, places: int, most_waiting: int, seconds: float) -> None:
-        self._places = FairPlaces(places, WRITERS + TOGETHER, seconds)
+        self._places = FairPlaces(places)
         self._most_waiting = most_waiting
         self._seconds = seconds
         self._waiting: dict[str, deque[_Waiting]] = {}
         self._writing: Counter[str] = Counter()
-        self._writers: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def answer(self, submission: Submission) -> Answer:
         """Return what a submission is answered, once it is written or known from before."""
@@ -97,49 +106,47 @@ class Submissions:
     def _begin_writing(self, tenant_id: str, queue: deque[_Waiting]) -> None:
         if self._writing[tenant_id] < WRITERS:
             self._writing[tenant_id] += 1
-            # in no context: what a writer does belongs to many requests
-            writer = asyncio.create_task(self._write(tenant_id, queue), context=Context())
-            self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
+            self._spawn(self._write(tenant_id, queue))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        # in no context: what a writer does belongs to many requests
+        task = asyncio.create_task(work, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _write(self, tenant_id: str, queue: deque[_Waiting]) -> None:
         while queue:
-            await self._write_front(tenant_id, queue)
+            await self._write_those(tenant_id, lambda: _front(queue))
         # at once: who comes later must find either this writer or none
         self._writing[tenant_id] -= 1
         if not self._writing[tenant_id]:
             del self._writing[tenant_id]
             del self._waiting[tenant_id]
 
-    async def _write_front(self, tenant_id: str, queue: deque[_Waiting]) -> None:
-        together: list[_Waiting] = []
-        try:
-            async with self._places.place(tenant_id):
-                together = _front(queue)
-                await _write_together(together)
-        except SQLAlchemyError as error:
-            if len(together) == 1 or not _undone(error):
-                _tell_all(together, error)
-            else:  # one of them: the others are not to suffer for it
-                await asyncio.gather(*(self._write_alone(tenant_id, one) for one in together))
-        except Exception as error:
-            _tell_all(together or _front(queue), error)
-
-    async def _write_alone(self, tenant_id: str, one: _Waiting) -> None:
-        try:
-            async with self._places.place(tenant_id):
-                await _write_together([one])
-        except Exception as error:
-            one.tell(error)
+    async def _write_those(self, tenant_id: str, take: Callable[[], list[_Waiting]]) -> None:
+        """Write what is there once there is a place; tell each of them how that ended."""
+        async with self._places.place(tenant_id):
+            those = take()
+            try:
+                await _write_together(those)
+            except Exception as error:
+                if len(those) == 1 or _in_doubt(error):
+                    for one in those:
+                        one.tell(error)
+                    return
+                for one in those:  # the others are not to suffer, nor to wait, for the one at fault
+                    self._spawn(self._write_those(tenant_id, partial(list, [one])))
 
 
 def _front(queue: deque[_Waiting]) -> list[_Waiting]:
     """Take from a queue what is written next; those whose caller went away are nowhere."""
     taken: list[_Waiting] = []
-    while queue and len(taken) < TOGETHER:
+    size = 0
+    while queue and len(taken) < TOGETHER and size < TOGETHER_BYTES:
         one = queue.popleft()
         if not one.answer.done():
             taken.append(one)
+            size += one.submission.size
     return taken
 
 
@@ -149,17 +156,10 @@ def _give_up(queue: deque[_Waiting], one: _Waiting, seconds: float) -> None:
         one.tell(busy(f"Writing it had not begun after {seconds:g} s"))
 
 
-def _tell_all(those: Sequence[_Waiting], error: Exception) -> None:
-    for one in those:
-        one.tell(error)
-
-
-def _undone(error: SQLAlchemyError) -> bool:
-    """Tell whether nothing of the transaction stands: the database itself refused it."""
-    return (
-        isinstance(error, DBAPIError)
-        and not error.connection_invalidated
-        and getattr(error.orig, "sqlstate", None) is not None
+def _in_doubt(error: Exception) -> bool:
+    """Tell whether a transaction may stand although it failed: the database did not answer."""
+    return isinstance(error, DBAPIError) and (
+        error.connection_invalidated or getattr(error.orig, "sqlstate", None) is None
     )
 
 
@@ -172,11 +172,13 @@ async def _write_together(those: Sequence[_Waiting]) -> None:
 def written(submissions: Sequence[Submission]) -> list[Answer | DermSynthError]:
     """Write submissions of one tenant in one transaction; return the answer of each.
 
-    SQLAlchemyError: the database refused one, and with it all.
+    Other errors than ours are those of one, and with it of all: nothing is kept.
     """
     found: list[Answer | DermSynthError | Prepared] = []
     try:
         with transaction(sessions()) as session:
+            if len(submissions) > 1:
+                be_brief(session, LOCK_SECONDS, IDLE_SECONDS)
             keys: set[str] = set()
             found += [one.context.run(_begun, session, one, keys) for one in submissions]
             return _kept(session, submissions, found)
@@ -207,14 +209,12 @@ def _kept(
     found: Sequence[Answer | DermSynthError | Prepared],
 ) -> list[Answer | DermSynthError]:
     new = [one for one in found if isinstance(one, Prepared)]
-    outcomes = iter(write(session, new) if new else ())
+    outcomes = write(session, new) if new else {}
     told: list[Answer | DermSynthError] = []
     for submission, one in zip(submissions, found, strict=True):
-        outcome = next(outcomes) if isinstance(one, Prepared) else one
+        outcome = outcomes[one.job.id] if isinstance(one, Prepared) else one
         if isinstance(outcome, Written):
-            answer = accepted(job_view.written(outcome))
-            keep(session, submission.principal, submission.wish, answer)
-            told.append(answer)
-        else:
-            told.append(outcome)
+            outcome = accepted(job_view.written(outcome))
+            keep(session, submission.principal, submission.wish, outcome)
+        told.append(outcome)
     return told

@@ -8,7 +8,7 @@ from typing import Self
 
 from starlette.concurrency import run_in_threadpool
 
-Buffer = bytes | bytearray
+from core.services.uploads import Buffer
 
 SMALL_BYTES = 16 * 1024
 """Pieces below it are joined: a body may come in a million of a byte each."""
@@ -19,7 +19,7 @@ class WriteBehind:
 
     At most one batch is being written while another fills, so memory stays at two of them. What
     ``write`` raises comes out of the next :meth:`take` or :meth:`flush`. Leaving the block waits
-    for the thread: afterwards nobody writes.
+    for the thread, so that nobody writes afterwards, unless the task is cancelled a second time.
     """
 
     def __init__(self, write: Callable[[list[Buffer]], None], batch_bytes: int) -> None:
@@ -40,6 +40,8 @@ class WriteBehind:
 
     async def take(self, data: bytes) -> None:
         """Keep bytes for the thread; wait for it when it lies a batch behind."""
+        if not data:
+            return
         if len(data) >= SMALL_BYTES:
             self._batch.append(data)  # as it came: copying costs as much as receiving
         else:

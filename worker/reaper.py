@@ -20,44 +20,52 @@ from core.storage.blobs import BlobStore
 
 log = logging.getLogger(__name__)
 
-LOCK_SECONDS = 1.0
+LOCK_SECONDS, SECOND_LOCK_SECONDS = 0.5, 5.0
+"""The wait for the row of a lost job: first for that of each, then for those that were locked."""
 IDLE_SECONDS = 10.0
 """A reaper that is frozen or starved keeps the rows of jobs no longer from those who go on."""
 SHORTEST_PAUSE_SECONDS = 0.5
 
 
 def sweep(factory: sessionmaker[Session], settings: Settings) -> None:
-    """Do one round; several workers may be at it, and one that is frozen within it stops nobody."""
-    _reap_lost(factory)
-    _renew_hints(factory, settings)
+    """Do one round; several workers may be at it.
+
+    One that is frozen within it keeps no other from reaping, nor from renewing hints.
+    """
+    idle_seconds = min(IDLE_SECONDS, settings.lease_seconds)
+    _reap_lost(factory, idle_seconds)
+    _renew_hints(factory, settings, idle_seconds)
     remove_dead_staging(factory, BlobStore(settings.data_dir))
     finish_all(factory, BlobStore(settings.data_dir))
     remove_expired(factory)
     remove_orphans(factory)
-    _fold_measures(factory)
+    _fold_measures(factory, idle_seconds)
 
 
-def _reap_lost(factory: sessionmaker[Session]) -> None:
+def _reap_lost(factory: sessionmaker[Session], idle_seconds: float) -> None:
     with factory() as session:
         lost = jobs.expired(session)
     reaped = 0
-    for job_id in lost:
-        try:
-            with transaction(factory) as session:
-                jobs.be_brief(session, LOCK_SECONDS, IDLE_SECONDS)
-                reaped += reap(session, job_id)
-        except DBAPIError as error:
-            # its row is locked (a long commit): it must not keep the others from being found
-            log.warning("%s could not be looked at: %s", job_id, error)
+    for wait in (LOCK_SECONDS, SECOND_LOCK_SECONDS):  # none keeps the others from being found
+        locked = []
+        for job_id in lost:
+            try:
+                with transaction(factory) as session:
+                    jobs.be_brief(session, wait, idle_seconds)
+                    reaped += reap(session, job_id)
+            except DBAPIError as error:  # somebody has its row: a long commit
+                log.warning("%s could not be looked at: %s", job_id, error)
+                locked.append(job_id)
+        lost = locked
     if reaped:
         log.warning("%d expired leases were reaped", reaped)
 
 
-def _renew_hints(factory: sessionmaker[Session], settings: Settings) -> None:
+def _renew_hints(factory: sessionmaker[Session], settings: Settings, idle_seconds: float) -> None:
     # before the transaction: a broker that hangs must not keep the jobs' rows locked
     held = trim_hints(QUEUES)
     with transaction(factory) as session:
-        jobs.be_brief(session, LOCK_SECONDS, IDLE_SECONDS)
+        jobs.be_brief(session, LOCK_SECONDS, idle_seconds)
         due = jobs.due_by_queue(session)
         # a queue with a hint for each due job needs no more: they would pile up in the broker
         lacking = [queue for queue in due if held.get(queue, 0) < min(due[queue], ENOUGH)]
@@ -81,9 +89,10 @@ def pause_before_next(factory: sessionmaker[Session], settings: Settings) -> flo
     return pause
 
 
-def _fold_measures(factory: sessionmaker[Session]) -> None:
+def _fold_measures(factory: sessionmaker[Session], idle_seconds: float) -> None:
     """Add what has happened to the totals, however much it is, in short transactions."""
     folded = measures.FOLD_ROWS
     while folded >= measures.FOLD_ROWS:
         with factory.begin() as session:
+            jobs.be_brief(session, LOCK_SECONDS, idle_seconds)
             folded = measures.fold(session)

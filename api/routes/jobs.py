@@ -64,7 +64,8 @@ def _creator(kind: JobKind[Any, Any]) -> Callable[..., Coroutine[Any, Any, Respo
             public_kind(kind.name)  # NotFound when the settings do not offer it
         if validate_only:
             return json_response(await run_in_threadpool(_validate, principal, kind, params))
-        wanted = Submission(principal, kind, params, label, wish)
+        size = len(await request.body())  # read before
+        wanted = Submission(principal, kind, params, label, wish, size)
         answer = await request.app.state.submissions.answer(wanted)
         return await answer_job(request, principal, answer)
 

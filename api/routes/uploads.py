@@ -15,7 +15,7 @@ from api.deps import ApiRoute, DatasetsRead, DatasetsWrite
 from api.idempotency import OnceDep
 from api.ids import UploadIdPath
 from api.schemas import datasets as schemas
-from api.write_behind import Buffer, WriteBehind
+from api.write_behind import WriteBehind
 from core.db.models import Upload
 from core.db.repositories import uploads as rows
 from core.db.session import sessions
@@ -133,7 +133,7 @@ async def _receive(request: Request, principal: Principal, part: uploads.Chunk) 
     """Write the body; what has arrived when the client goes away is kept."""
     saved = part.offset
 
-    def append(pieces: list[Buffer]) -> None:
+    def append(pieces: list[uploads.Buffer]) -> None:
         nonlocal saved
         part.write(pieces)
         if part.offset - saved >= SAVE_BYTES and part.offset < part.upload.length:

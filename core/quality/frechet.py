@@ -37,12 +37,12 @@ def frechet_distance(first: Matrix, second: Matrix) -> Frechet:
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
     a, b = a - mean_a, b - mean_b
-    scale = float((a * a).sum() / (len(a) - 1) + (b * b).sum() / (len(b) - 1))
-    dimension = a.shape[1]
-    estimable = min(len(a), len(b)) > dimension
+    estimable = min(len(a), len(b)) > a.shape[1]
     if estimable:
-        root = _trace_of_root(a.T @ a / (len(a) - 1), b.T @ b / (len(b) - 1))
+        s1, s2 = a.T @ a / (len(a) - 1), b.T @ b / (len(b) - 1)
+        scale, root = float(np.trace(s1) + np.trace(s2)), _trace_of_root(s1, s2)
     else:
+        scale = float((a * a).sum() / (len(a) - 1) + (b * b).sum() / (len(b) - 1))
         root = _nuclear_norm(a, b) / float(np.sqrt((len(a) - 1) * (len(b) - 1)))
     gap = mean_a - mean_b
     value = max(0.0, float(gap @ gap) + scale - 2 * root)
@@ -52,13 +52,17 @@ def frechet_distance(first: Matrix, second: Matrix) -> Frechet:
 def _trace_of_root(s1: NDArray[np.float64], s2: NDArray[np.float64]) -> float:
     """Return tr (S1 S2)^(1/2): from L' S2 L with S1 = L L', or from eigenvectors when singular."""
     from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh
+    from scipy.linalg.blas import dtrmm
 
     try:
         lower = cholesky(s1, lower=True)
+        # half of a triangular factor is zero, and half of the work with it
+        right = dtrmm(1.0, lower, s2, side=1, lower=1)
+        inner = dtrmm(1.0, lower, right, lower=1, trans_a=1)
     except LinAlgError:
         values, vectors = eigh(s1)
-        lower = vectors * np.sqrt(np.clip(values, 0.0, None))
-    inner = lower.T @ s2 @ lower
+        half = vectors * np.sqrt(np.clip(values, 0.0, None))
+        inner = half.T @ s2 @ half
     values = eigvalsh((inner + inner.T) / 2)
     return float(np.sqrt(np.clip(values, 0.0, None)).sum())
 

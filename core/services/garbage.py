@@ -74,7 +74,11 @@ def remove(
     with factory.begin() as session:
         blob_references.exclude(session, WAIT_SECONDS)
         free = set(blobs) - blob_references.among(session, blobs)
-        sizes = [_unlink(store, sha256, before) for sha256 in sorted(free)]
+        sizes = []
+        for sha256 in sorted(free):
+            # whoever was frozen has lost the lock, and must not remove what came meanwhile
+            blob_references.still_excluded(session)
+            sizes.append(_unlink(store, sha256, before))
     return [size for size in sizes if size is not None]
 
 

@@ -83,7 +83,8 @@ def submit(
     ``raw``: the parameters, validated or not. Errors are those of :func:`prepare` and of
     :func:`write`. The caller rolls back.
     """
-    (written,) = write(session, [prepare(session, principal, kind, raw, labels)])
+    new = prepare(session, principal, kind, raw, labels)
+    written = write(session, [new])[new.job.id]
     if isinstance(written, TooManyRequests):
         raise written
     return written
@@ -109,8 +110,8 @@ def prepare(
     return Prepared(principal, job)
 
 
-def write(session: Session, new: Sequence[Prepared]) -> list[Written | TooManyRequests]:
-    """Write jobs of one tenant in one statement, and the hints that follow the commit.
+def write(session: Session, new: Sequence[Prepared]) -> dict[str, Written | TooManyRequests]:
+    """Write jobs of one tenant in one statement, and the hints that follow the commit; by their id.
 
     TooManyRequests stands for each that is beyond the tenant's limit of unfinished jobs.
     QuotaExceeded, for all: what they would make could not be kept. The caller rolls back.
@@ -123,7 +124,10 @@ def write(session: Session, new: Sequence[Prepared]) -> list[Written | TooManyRe
     for one in new:
         if one.job.id in written:
             _follow(session, one.principal, written[one.job.id])
-    return [written.get(one.job.id) or _too_many(session, one.job.tenant_id, limit) for one in new]
+    if len(written) == len(new):
+        return {**written}
+    refusal = _too_many(session, new[0].job.tenant_id, limit, len(written))
+    return {one.job.id: written.get(one.job.id, refusal) for one in new}
 
 
 def _follow(session: Session, principal: Principal, written: Written) -> None:
@@ -190,10 +194,12 @@ def _new_job(
     )
 
 
-def _too_many(session: Session, tenant_id: str, limit: int) -> TooManyRequests:
+def _too_many(session: Session, tenant_id: str, limit: int, more: int) -> TooManyRequests:
+    """Return the refusal; ``more`` were written in this transaction, and are counted at its end."""
     tenant = session.get_one(Tenant, tenant_id)
+    unfinished, most = tenant.jobs_active + more, tenant.max_active_jobs or limit
     return TooManyRequests(
-        f"{tenant.jobs_active} jobs are unfinished; the limit is {tenant.max_active_jobs or limit}",
+        f"{unfinished} jobs are unfinished; the limit is {most}",
         code="too_many_jobs",
         retry_after=30,
     )

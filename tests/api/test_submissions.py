@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,8 +15,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from api import submissions
-from api.submissions import TOGETHER, WRITERS, Submission, Submissions, written
-from core.db.models import AuditEntry, Job, JobEvent
+from api.submissions import TOGETHER, TOGETHER_BYTES, WRITERS, Submission, Submissions, written
+from core.db.models import AuditEntry, DatasetVersion, Job, JobEvent
 from core.errors import DermSynthError, Unavailable
 from core.jobs.spec import JOB_KINDS
 from core.services.idempotency import Answer, Once
@@ -180,6 +181,81 @@ def test_one_that_the_database_refuses_does_not_harm_the_others(
     assert [isinstance(one, Answer) for one in outcomes[WRITERS:]] == [True, False, True]
     with world.sessions() as session:
         assert len(ids(session)) == WRITERS + 2
+
+
+def test_who_waits_for_a_lock_keeps_no_other_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with every writer of the tenant at it."""
+    door = Door()
+    monkeypatch.setattr(submissions, "written", door)
+    version = world.version()
+
+    def locked() -> Submission:
+        return wanted(world, "export", dataset_version_ids=[version.id])
+
+    async def go() -> tuple[list[Answer], list[Answer]]:
+        service = Submissions(8, 1000, 60)
+        first = await _occupy(service, door, world)
+        late = [asyncio.create_task(service.answer(locked())) for _ in range(2)]
+        free = [asyncio.create_task(service.answer(wanted(world))) for _ in range(40)]
+        await asyncio.sleep(0)
+        with world.sessions() as holder:
+            holder.scalars(
+                select(DatasetVersion).where(DatasetVersion.id == version.id).with_for_update()
+            ).one()
+            door.opened.set()
+            async with asyncio.timeout(SECONDS):
+                told = await asyncio.gather(*first, *free)
+            assert not any(task.done() for task in late)
+        return told, await asyncio.gather(*late)
+
+    told, late = asyncio.run(go())
+    assert {answer.status for answer in [*told, *late]} == {202}
+
+
+def test_a_fault_in_one_is_not_told_to_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(session: Session, *arguments: Any) -> Any:
+        if arguments[-1] == ["bad"]:
+            raise LookupError("a fault of ours")
+        return prepare(session, *arguments)
+
+    door = Door()
+    monkeypatch.setattr(submissions, "written", door)
+    monkeypatch.setattr(submissions, "prepare", failing)
+
+    async def go() -> list[Any]:
+        service = Submissions(4, 1000, 60)
+        tasks = await _occupy(service, door, world)
+        labels = ("bad", *"abcdefghijklmnopqrstuvwxyz" * 3)
+        tasks += [asyncio.create_task(service.answer(wanted(world, label=one))) for one in labels]
+        await asyncio.sleep(0)
+        door.opened.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    outcomes = asyncio.run(go())
+    assert [type(one) for one in outcomes if not isinstance(one, Answer)] == [LookupError]
+
+
+def test_large_ones_are_not_written_together(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door()
+    monkeypatch.setattr(submissions, "written", door)
+
+    async def go() -> None:
+        service = Submissions(4, 1000, 60)
+        tasks = await _occupy(service, door, world)
+        sizes = [TOGETHER_BYTES // 2, TOGETHER_BYTES, 1, TOGETHER_BYTES - 2, 1, 1]
+        for size in sizes:
+            large = dataclasses.replace(wanted(world), size=size)
+            tasks.append(asyncio.create_task(service.answer(large)))
+        await asyncio.sleep(0)
+        door.opened.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(go())
+    assert sorted(door.sizes[WRITERS:]) == [1, 2, 3]
 
 
 def test_when_nobody_knows_whether_they_stand_they_are_not_written_again(

@@ -160,6 +160,11 @@ def exclude(session: Session, wait_seconds: float) -> None:
     session.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
 
 
+def still_excluded(session: Session) -> None:
+    """Raise what the database says when it has ended the transaction meanwhile, and the lock."""
+    session.execute(text("SELECT 1"))
+
+
 def keep_for_job(session: Session, job_id: str, blobs: Iterable[str]) -> None:
     """Keep blobs until the job's whole tree has ended; the job's row must be locked."""
     wanted = sorted(set(blobs))

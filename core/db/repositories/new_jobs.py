@@ -24,6 +24,9 @@ from core.db.repositories.job_rows import JobRow
 from core.db.repositories.usage import Usage
 from core.jobs.states import JobStatus
 
+TOGETHER = 64
+"""Children in one statement."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
@@ -143,4 +146,5 @@ def add_roots(
 
 def add_children(session: Session, jobs: Sequence[NewJob]) -> None:
     """Write jobs below a parent with their first events; only roots are counted."""
-    session.execute(_CHILDREN, {"jobs": _values(jobs)})
+    for first in range(0, len(jobs), TOGETHER):  # a JSON array in the database ends at 256 MiB
+        session.execute(_CHILDREN, {"jobs": _values(jobs[first : first + TOGETHER])})

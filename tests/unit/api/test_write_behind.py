@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.write_behind import SMALL_BYTES, Buffer, WriteBehind
+from api.write_behind import SMALL_BYTES, WriteBehind
+from core.services.uploads import Buffer
 
 PIECES = st.lists(st.sampled_from([1, 7, SMALL_BYTES - 1, SMALL_BYTES, 3 * SMALL_BYTES]))
 
@@ -23,14 +24,16 @@ def test_all_is_written_in_order(sizes: list[int], batch: int) -> None:
         async with WriteBehind(batches.append, batch) as body:
             for piece in pieces:
                 await body.take(piece)
+            await body.take(b"")
             await body.flush()
 
     asyncio.run(go())
     assert b"".join(b"".join(one) for one in batches) == b"".join(pieces)
     assert all(sum(map(len, one)) >= batch for one in batches[:-1])
+    assert all(piece for one in batches for piece in one)
 
 
-def test_a_million_small_pieces_are_few_when_written() -> None:
+def test_many_small_pieces_are_few_when_written() -> None:
     batches: list[list[Buffer]] = []
 
     async def go() -> None:
