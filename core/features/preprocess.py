@@ -14,6 +14,13 @@ VERSION = "1"
 
 NOISE = 8
 """The view of an image that shows nothing of it."""
+COPY = 9
+"""The view of an image that shows nothing else: a copy with changes that nobody sees."""
+
+_GAIN = 0.02
+"""Largest change of a channel's brightness in a near-copy, as a share."""
+_GRAIN = 1.5
+"""Standard deviation of the noise on a near-copy, grey levels."""
 
 
 def square(pixels: Pixels, size: int) -> NDArray[np.uint8]:
@@ -53,12 +60,17 @@ def border_median(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def view(pixels: Pixels, number: int, seed: bytes) -> Pixels:
     """Return a view of an image: 0..7 see :func:`dihedral`, NOISE is uniform noise of its size.
 
-    ``seed`` (any bytes; the image's hash) fixes the noise.
+    COPY is the image with each channel up to 2 % brighter or darker and a grain of 1.5 grey levels.
+    ``seed`` (any bytes; the image's hash) fixes noise and copy.
     """
-    if number != NOISE:
+    if number not in (NOISE, COPY):
         return dihedral(pixels, number)
     rng = np.random.default_rng(np.frombuffer(hashlib.sha256(seed).digest(), np.uint32).tolist())
-    return rng.integers(0, 256, pixels.shape, dtype=np.uint8)
+    if number == NOISE:
+        return rng.integers(0, 256, pixels.shape, dtype=np.uint8)
+    gain = rng.uniform(1 - _GAIN, 1 + _GAIN, pixels.shape[2:])
+    copied = pixels * gain + rng.normal(0, _GRAIN, pixels.shape)
+    return np.clip(np.rint(copied), 0, 255).astype(np.uint8)
 
 
 def dihedral(pixels: Pixels, view: int) -> Pixels:

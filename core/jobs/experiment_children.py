@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.jobs.context import ChildSpec, JobContext
-from core.jobs.experiment_plan import gate_report
+from core.jobs.experiment_plan import copycat_report, gate_report
 from core.jobs.kinds.experiment import arms_of, classifiers, synthesis_params, tuning_budget
 from core.learning.cohort import weak_classes
 from core.learning.folds import seeds_of, table_of_seed
@@ -72,6 +72,7 @@ def fold_children(
             "dataset_version_id": params.dataset_version_id,
             "synthetic_version_ids": versions,
             "gate_sha256": gate,
+            "copycat_sha256": copycat_report(ctx),
             "arms": [arm.id for arm in arms_of(params)],
             "backbone": params.backbone,
             "classifiers": classifiers(params),

@@ -59,6 +59,9 @@ class Sizes:
 
 def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
     """Estimate the images' way through the backbone, and every fit of every arm and fold."""
+    from core.learning.arms import COPYCAT
+    from core.learning.copycat import MOST
+
     sizes = sizes_of(params, inputs)
     given = sum(inputs.versions[v].image_count for v in params.synthetic_version_ids)
     made = given + params.repeats * sizes.planned
@@ -67,11 +70,15 @@ def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
         images += sizes.turned
     if "control_noise" in params.arms:
         images += made
+    copied = 0
+    if COPYCAT in params.arms:
+        copied = min(MOST, sum(sizes.real.values()))
+        images += copied
     if params.legacy_protocol:
         images += params.legacy_per_class * (len(sizes.real) - 1)
     folds = params.folds if params.design == "cv" else 1
     sides = params.repeats * folds
-    seconds = images / IMAGES_PER_SECOND + made * GATE_SHARE / IMAGES_PER_SECOND
+    seconds = images / IMAGES_PER_SECOND + (made + copied) * GATE_SHARE / IMAGES_PER_SECOND
     seconds += _synthesis_seconds(params, inputs) * params.repeats
     seconds += sides * (SHARD_SECONDS + _fold_seconds(params, sizes))
     return Cost(seconds=seconds + REPORT_SECONDS, images=images, children=sides + 3)
@@ -111,6 +118,7 @@ def _fold_seconds(params: ExperimentParams, sizes: Sizes) -> float:
     """Return what the fits of one fold take, tuning included."""
     from core.features.contract import BACKBONES
     from core.jobs.kinds.experiment import arms_of, classifiers
+    from core.learning.arms import COPYCAT
     from core.learning.contract import CLASSIFIERS
 
     share = 1 - 1 / params.folds if params.design == "cv" else 0.8
@@ -119,6 +127,8 @@ def _fold_seconds(params: ExperimentParams, sizes: Sizes) -> float:
     seconds = 0.0
     for entry in map(CLASSIFIERS.get, classifiers(params)):
         for arm in arms_of(params):
+            if arm.id == COPYCAT:
+                continue  # the privacy gate leaves it nothing to train on
             images = share * sizes.arm(arm)
             seconds += entry.cost.seconds(images) + fits * entry.inner_cost.seconds(kept * images)
     return seconds * BACKBONES.get(params.backbone).dimension / MEASURED_DIMENSION

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.jobs.context import ChildResult, JobContext
 from core.jobs.experiment_children import synthesized
-from core.jobs.experiment_plan import gate_report, synthetic_of
+from core.jobs.experiment_plan import copycat_report, gate_report, synthetic_of
 from core.jobs.kinds.experiment import classifiers, external, tuning_budget
 from core.jobs.kinds.experiment_shard import load_features
 from core.jobs.privacy_gate import REPORT, SHEET, report_of
@@ -20,6 +20,7 @@ from core.learning.cohort import (
     with_usable_parents,
 )
 from core.learning.comparison import Question
+from core.learning.controls import copycat_member
 from core.learning.exploratory import EXTERNAL
 from core.learning.external import write_external
 from core.learning.folds import FoldTable, seeds_of, write_folds
@@ -87,11 +88,12 @@ def merge(
         warnings=_kept_out(gate)
         + _warnings(params, members, table, shards)
         + _unused(ctx, params, members),
+        controls={"copycat": _copycat(ctx)},
         subgroups=subgroup_member(predictions, tested_metadata(members, table), question),
         cannot_exclude=cannot_exclude(members),
     )
     tuned = [row for shard in shards for row in shard.result["tuning"]]
-    figures = verdict_figures(found, question, verdict, predictions) | _sheet(ctx)
+    figures = verdict_figures(found, question, verdict, predictions) | _sheets(ctx)
     tables = {
         "Scores by class": class_tables(found, question),
         "Training images over all folds": training_table(c.result for c in shards),
@@ -184,6 +186,15 @@ def _gate(ctx: JobContext) -> dict[str, Any] | None:
     return told | {"copies": len(told["copies"])}
 
 
+def _copycat(ctx: JobContext) -> dict[str, Any] | None:
+    """Publish copycat.json anew; returns what verdict.json tells of it, None when not asked."""
+    sha256 = copycat_report(ctx)
+    if sha256 is None:
+        return None
+    ctx.artifact("copycat.json", ctx.blob(sha256).read_bytes(), "application/json")
+    return copycat_member(report_of(ctx, sha256))
+
+
 def _kept_out(gate: dict[str, Any] | None) -> list[str]:
     if gate is None or not gate["copies"]:
         return []
@@ -193,12 +204,14 @@ def _kept_out(gate: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def _sheet(ctx: JobContext) -> dict[str, bytes]:
-    """Return the gate's sheet of copies beside their sources, if it has one."""
-    for child in ctx.children:
-        if child.role == "gate" and SHEET in child.artifacts:
-            return {SHEET: ctx.blob(child.artifacts[SHEET].sha256).read_bytes()}
-    return {}
+def _sheets(ctx: JobContext) -> dict[str, bytes]:
+    """Return the sheets of copies beside their sources: the gate's, and that of its control."""
+    return {
+        name: ctx.blob(child.artifacts[name].sha256).read_bytes()
+        for child in ctx.children
+        for name in (SHEET, "copycat.png")
+        if child.role in ("gate", "copycat") and name in child.artifacts
+    }
 
 
 def _by_seed(params: ExperimentParams) -> str:

@@ -74,6 +74,27 @@ def gate_children(ctx: JobContext, params: ExperimentParams, members: Cohort) ->
     return [ChildSpec(kind="experiment_gate", role="gate", params=asked, weight=weight)]
 
 
+def copycat_children(params: ExperimentParams) -> list[ChildSpec]:
+    """Return the job that puts near-copies to the gate, when the arm ``control_copycat`` is run."""
+    from core.learning.arms import COPYCAT
+    from core.learning.copycat import MOST
+
+    if COPYCAT not in params.arms:
+        return []
+    asked = {
+        "dataset_version_id": params.dataset_version_id,
+        "backbone": params.backbone,
+        "seed": params.seed,
+    }
+    return [ChildSpec(kind="experiment_copycat", role="copycat", params=asked, weight=MOST)]
+
+
+def copycat_report(ctx: JobContext) -> str | None:
+    """Return the copycat.json of this experiment by its sha256; None without that control."""
+    found = [c for c in ctx.children if c.role == "copycat"]
+    return found[0].artifacts["copycat.json"].sha256 if found else None
+
+
 def gate_report(ctx: JobContext) -> str | None:
     """Return the privacy.json of the gate by its sha256; None when there was nothing to look at."""
     gates = [c for c in ctx.children if c.role == "gate"]

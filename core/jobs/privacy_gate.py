@@ -12,7 +12,7 @@ from typing import Any
 
 from core.jobs.context import JobContext
 from core.manifest import ImageRecord, canonical_json
-from core.quality.copies import Screening, screen
+from core.quality.copies import LoadPixels, Screening, screen
 
 REPORT = "privacy.json"
 SHEET = "privacy.png"
@@ -24,18 +24,20 @@ def screened(
     made: Sequence[ImageRecord],
     novel: Iterable[str],
     span: tuple[float, float] = (0.0, 1.0),
+    load: LoadPixels | None = None,
 ) -> Screening:
-    """Look for copies among the made images; ``novel`` are ids to which all likeness counts."""
-    import cv2
+    """Look for copies among the made images; ``novel`` are ids to which all likeness counts.
 
-    from core.ingest.images import decode
+    load (None: stored blobs are decoded) returns the pixels of an image by its hash.
+    """
+    import cv2
 
     cv2.setNumThreads(1)  # the images are spread over the job's threads
     ids = frozenset(novel)
     return screen(
         real,
         made,
-        lambda sha256: decode(ctx.blob(sha256)),
+        load or _stored(ctx),
         novel=lambda record: record.image_id in ids,
         threads=ctx.threads,
         progress=lambda done: ctx.progress("privacy", span[0] + (span[1] - span[0]) * done),
@@ -76,15 +78,25 @@ def publish(ctx: JobContext, found: Screening) -> str:
 
     So many copies are also told in the log.
     """
-    from core.ingest.images import decode
-    from core.plots.copies import copies_sheet
-
-    sheet = copies_sheet(found.copies, lambda sha256: decode(ctx.blob(sha256)))
-    if sheet is not None:
-        ctx.artifact(SHEET, sheet, "image/png")
-        ctx.log(f"{len(found.copies)} synthetic images show a real one that they do not declare")
+    publish_sheet(ctx, found, SHEET, _stored(ctx))
     told = canonical_json(found.as_json()).encode()
     return ctx.artifact(REPORT, told, "application/json").sha256
+
+
+def publish_sheet(ctx: JobContext, found: Screening, name: str, load: LoadPixels) -> None:
+    """Publish each copy beside its nearest real image under a name; nothing without copies."""
+    from core.plots.copies import copies_sheet
+
+    sheet = copies_sheet(found.copies, load)
+    if sheet is not None:
+        ctx.artifact(name, sheet, "image/png")
+        ctx.log(f"{len(found.copies)} synthetic images show a real one that they do not declare")
+
+
+def _stored(ctx: JobContext) -> LoadPixels:
+    from core.ingest.images import decode
+
+    return lambda sha256: decode(ctx.blob(sha256))
 
 
 def report_of(ctx: JobContext, sha256: str) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 All arms of a fold see the same test images; ``oversample`` and ``augment`` reach exactly the class
 counts of the ``combined`` arm of that fold, so that only the pixels differ; the controls have its
-images with permuted labels, or noise in their place.
+images with permuted labels, or noise in their place, or near-copies of real images in their stead
+(as far as the privacy gate let any pass).
 """
 
 from __future__ import annotations
@@ -29,12 +30,16 @@ BASE_ARMS = (
     "combined_class_weight",
     "control_shuffled",
     "control_noise",
+    "control_copycat",
 )
 COMPARATORS = ("real", "class_weight", "logit_adjust", "oversample", "augment")
 DIHEDRALS = 7
 """Flips and quarter turns beside the identity, numbered 1..7."""
 NOISE_VIEW = 8
 """The view of an image that is noise of its size (core.features.preprocess.NOISE)."""
+COPY_VIEW = 9
+"""The view of an image that is a near-copy of it (core.features.preprocess.COPY)."""
+COPYCAT = "control_copycat"
 
 _RATIO_ARM = re.compile(r"combined_r(?P<ratio>\d+(\.\d+)?)")
 MAX_RATIO = 100.0
@@ -50,7 +55,7 @@ class Arm:
     @property
     def needs_synthetic(self) -> bool:
         """Whether it uses synthetic images or must match the counts of an arm that does."""
-        return self.id not in ("real", "class_weight", "logit_adjust")
+        return self.id not in ("real", "class_weight", "logit_adjust", COPYCAT)
 
     @property
     def weighted(self) -> bool:
@@ -93,7 +98,8 @@ class Side:
     """The training side of one fold before any arm: labels are class numbers, 0..classes-1.
 
     real are rows of the real images, synthetic rows of the synthetic images that may be used here;
-    ``weak`` marks the classes that ratio arms fill.
+    ``weak`` marks the classes that ratio arms fill. copies are further rows of synthetic images:
+    near-copies of real ones that the privacy gate took for new, for their control alone.
     """
 
     real: NDArray[np.intp]
@@ -101,6 +107,8 @@ class Side:
     synthetic: NDArray[np.intp]
     synthetic_labels: NDArray[np.int64]
     weak: NDArray[np.bool_]
+    copies: NDArray[np.intp] | None = None
+    copy_labels: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +117,9 @@ class Training:
 
     real and dihedral go together: row of the real image and which of its 8 flips and turns (0: as
     it is); synthetic are rows of synthetic images, all seen in ``synthetic_view`` (0: as they are,
-    NOISE_VIEW: noise in their place). labels and weights (None: all 1) run over real,
-    then synthetic. priors (None: none) are the class shares that the decision is divided by.
-    shortfalls say in words what an arm could not reach.
+    NOISE_VIEW: noise in their place, COPY_VIEW: near-copies of their sources). labels and weights
+    (None: all 1) run over real, then synthetic. priors (None: none) are the class shares that the
+    decision is divided by. shortfalls say in words what an arm could not reach.
     """
 
     real: NDArray[np.intp]
@@ -138,12 +146,23 @@ def compose(arm: Arm, side: Side, rng: np.random.Generator) -> Training:
     if arm.id in ("oversample", "augment"):
         return _repeated(arm, side, rng)
     plain = np.zeros(len(side.real), dtype=np.int64)
+    if arm.id == COPYCAT:
+        return _with_copies(arm, side, plain)
     if not arm.needs_synthetic:
         return _training(side, side.real, plain, side.synthetic[:0], arm)
     if arm.ratio is None:
         return _control(arm, _training(side, side.real, plain, side.synthetic, arm), rng)
     chosen, missing = _by_ratio(arm.ratio, side, rng)
     return _training(side, side.real, plain, chosen, arm, missing)
+
+
+def _with_copies(arm: Arm, side: Side, plain: NDArray[np.int64]) -> Training:
+    """Return the real images and the near-copies, as if those were the synthetic images."""
+    if side.copies is None or side.copy_labels is None:
+        return _training(side, side.real, plain, side.synthetic[:0], arm)
+    theirs = replace(side, synthetic=side.copies, synthetic_labels=side.copy_labels)
+    training = _training(theirs, side.real, plain, side.copies, arm)
+    return replace(training, synthetic_view=COPY_VIEW)
 
 
 def _control(arm: Arm, combined: Training, rng: np.random.Generator) -> Training:

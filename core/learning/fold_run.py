@@ -7,7 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.learning.arms import Arm, Side, Training, compose, usable_synthetic
+from core.learning.arms import (
+    COPY_VIEW,
+    COPYCAT,
+    Arm,
+    Side,
+    Training,
+    compose,
+    usable_synthetic,
+)
 from core.learning.cohort import (
     Cohort,
     class_numbers,
@@ -15,6 +23,7 @@ from core.learning.cohort import (
     weak_classes,
     with_usable_parents,
 )
+from core.learning.copycat import source_of
 from core.learning.firewall import check_no_leak
 from core.learning.fitting import ClassifierChoice, fit, prior_corrected
 from core.learning.predictions import Block
@@ -35,7 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FeatureKey = tuple[str, int]
-"""A stored image by its hash, and which of its views: 8 flips and turns, or noise."""
+"""A stored image by its hash, and which of its views: 8 flips and turns, noise or a near-copy."""
 
 LoadFeatures = Callable[[Sequence[FeatureKey]], "NDArray[np.float32]"]
 Tick = Callable[[float, float], None]
@@ -45,7 +54,8 @@ Tick = Callable[[float, float], None]
 class FoldTask:
     """One fold of one seed: rows of the cohort on either side, and the synthetic images.
 
-    budget is that of tuning; None: the classifiers' parameters are used as they are.
+    budget is that of tuning; None: the classifiers' parameters are used as they are. copies are
+    near-copies that the privacy gate took for new images.
     """
 
     members: Cohort
@@ -58,6 +68,7 @@ class FoldTask:
     fold: int
     threads: int
     budget: Budget | None = None
+    copies: Sequence[ImageRecord] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +112,10 @@ def run_fold(task: FoldTask, load: LoadFeatures, tick: Tick) -> FoldOutcome:
     for number, (arm, training) in enumerate(zip(task.arms, trainings, strict=True)):
         outcome.training[arm.id] = _counts(training, task.members.classes)
         outcome.notes.extend(_notes(arm, training, task.members.classes))
-        if arm.needs_synthetic and not synthetic:
+        caught = arm.id == COPYCAT and not len(training.synthetic)
+        if arm.needs_synthetic and not len(side.synthetic):
             outcome.notes.append(f"arm {arm.id}: no synthetic image may be used, so it was not run")
-        elif len(training.labels):
+        elif len(training.labels) and not caught:
             _run_arm(task, arm, training, synthetic, inner, (matrix, place), outcome)
         tick((number + 1) * len(task.classifiers), total)
     return outcome
@@ -186,14 +198,18 @@ def _side(task: FoldTask) -> tuple[Side, list[ImageRecord]]:
     groups = {g for i in task.train.tolist() for g in members.records[i].group_ids}
     made = with_usable_parents(task.synthetic, members.records)
     synthetic = [made[row] for row in usable_synthetic([r.group_ids for r in made], groups)]
+    labels = class_numbers([*synthetic, *task.copies], members.classes)
+    cut = len(synthetic)
     side = Side(
         real=task.train,
         real_labels=members.labels[task.train],
-        synthetic=np.arange(len(synthetic), dtype=np.intp),
-        synthetic_labels=class_numbers(synthetic, members.classes),
+        synthetic=np.arange(cut, dtype=np.intp),
+        synthetic_labels=labels[:cut],
         weak=weak_classes(members.labels, len(members.classes)),
+        copies=np.arange(cut, len(labels), dtype=np.intp),
+        copy_labels=labels[cut:],
     )
-    return side, synthetic
+    return side, [*synthetic, *task.copies]
 
 
 def _rng(task: FoldTask, arm: str) -> np.random.Generator:
@@ -222,8 +238,10 @@ def _keys(
     members: Cohort, synthetic: Sequence[ImageRecord], training: Training
 ) -> list[FeatureKey]:
     pairs = zip(training.real.tolist(), training.dihedral.tolist(), strict=True)
+    view = training.synthetic_view
+    made = [synthetic[i] for i in training.synthetic.tolist()]
     return [(members.records[i].sha256, d) for i, d in pairs] + [
-        (synthetic[i].sha256, training.synthetic_view) for i in training.synthetic.tolist()
+        (source_of(r) if view == COPY_VIEW else r.sha256, view) for r in made
     ]
 
 

@@ -7,7 +7,7 @@ is finite or null.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.learning.analysis import Analysis, ModelScores
@@ -20,6 +20,7 @@ from core.learning.comparison import (
     compare,
     well_tested,
 )
+from core.learning.controls import control_warnings, refused_arms
 from core.learning.exploratory import exploratory_member
 from core.learning.inference import holm, interval, p_value, smallest_detectable
 from core.learning.verdict_schema import SCHEMA_VERSION
@@ -227,8 +228,19 @@ def _class_row(
     }
 
 
-def arms_member(found: Analysis, order: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Return the member ``arms``: scores of every arm and classifier, complete or not."""
+_UNUSABLE = (
+    "in some folds none could be used: there are too few synthetic images whose groups all lie on "
+    "the training side"
+)
+
+
+def arms_member(
+    found: Analysis, order: Sequence[tuple[str, str]], reasons: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Return the member ``arms``: scores of every arm and classifier, complete or not.
+
+    reasons: by arm, why it could not be run, where that is no want of usable synthetic images.
+    """
     rows = []
     for arm, classifier in order:
         known = found.scores.get((arm, classifier))
@@ -238,10 +250,7 @@ def arms_member(found: Analysis, order: Sequence[tuple[str, str]]) -> list[dict[
                 "classifier": classifier,
                 "scores": _scores(known) if known else {},
                 "valid": known is not None,
-                "invalid_reason": None
-                if known
-                else "in some folds none could be used: there are too few synthetic images whose "
-                "groups all lie on the training side",
+                "invalid_reason": None if known else (reasons or {}).get(arm, _UNUSABLE),
             }
         )
     return rows
@@ -273,20 +282,23 @@ def verdict_document(
     legacy: dict[str, Any] | None,
     settings: dict[str, Any],
     warnings: Sequence[str],
+    controls: Mapping[str, Any] | None = None,
     subgroups: Sequence[dict[str, Any]] = (),
     cannot_exclude: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return verdict.json; its shape is published by :mod:`core.learning.verdict_schema`."""
+    tests = controls or {"copycat": None}
     return {
         "schema_version": SCHEMA_VERSION,
         "design": design,
         "fold_table_sha256": fold_table_sha256,
         "primary": primary_member(found, question),
         "per_class": per_class_member(found, question),
-        "arms": arms_member(found, order),
+        "arms": arms_member(found, order, refused_arms(tests)),
         "legacy_protocol": legacy,
         "settings": settings,
-        "warnings": [*_small_classes(found, question), *warnings],
+        "controls": tests,
+        "warnings": [*_small_classes(found, question), *control_warnings(tests), *warnings],
         "exploratory": exploratory_member(found, question),
         "subgroups": list(subgroups),
         "cannot_exclude": list(cannot_exclude),

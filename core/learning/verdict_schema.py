@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 PATH = Path(__file__).parents[2] / "docs" / "verdict.schema.json"
 
 Verdict = Literal["helps", "no_evidence", "hurts", "not_estimable"]
@@ -147,10 +147,29 @@ class Subgroup(_Closed):
     reason: str | None
 
 
+class Copycat(_Closed):
+    """Near-copies of real images, declared new: what the privacy gate kept out, and let pass.
+
+    quality holds rows of quality.json: how excellent a distance between features calls them.
+    """
+
+    made: int = Field(ge=0)
+    quarantined: int = Field(ge=0)
+    passed: int = Field(ge=0)
+    by_class: dict[str, dict[str, int]]
+    quality: list[dict[str, Any]]
+
+
+class Controls(_Closed):
+    """Tests of what stands guard over the result; null where a control was not asked for."""
+
+    copycat: Copycat | None
+
+
 class VerdictDocument(_Closed):
     """verdict.json: do synthetic images help, judged on real images only."""
 
-    schema_version: Literal["1.0"]
+    schema_version: Literal["1.1"]
     design: Literal["cv", "holdout"]
     fold_table_sha256: str
     primary: Primary
@@ -158,6 +177,7 @@ class VerdictDocument(_Closed):
     arms: list[ArmScores]
     legacy_protocol: dict[str, Any] | None
     settings: dict[str, Any]
+    controls: Controls
     warnings: list[str]
     exploratory: Exploratory
     subgroups: list[Subgroup]

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.plots.report_controls import copycat_view
 from core.plots.report_exploratory import exploratory_view
 from core.plots.report_numbers import count, finite, number
 from core.plots.report_pictures import Picture, pictures
@@ -46,6 +47,7 @@ _PLACED = (
     "dose_response",
     "calibration",
     "privacy",
+    "copycat",
 )
 """Pictures that stand in a section of their own."""
 
@@ -140,6 +142,7 @@ def _common(
         "per_class": class_table(verdict, dataset),
         "explored": exploratory_view(verdict),
         "gate": gate_view(verdict),
+        "copycat": copycat_view(verdict),
         "legacy": legacy_table(verdict),
         "legacy_why": LEGACY_WHY,
         "methods": method_statement(verdict, dataset),

@@ -76,6 +76,8 @@ _CAPTIONS = {
     "bins inside each fold's model.",
     "privacy": "Synthetic images that show a real one which they do not declare: in each pair the "
     "real image left, the synthetic one right.",
+    "copycat": "Near-copies that the privacy gate kept out: in each pair the real image left, its "
+    "near-copy right.",
     "arms": "Balanced accuracy of each arm with its 95 % interval.",
 }
 

@@ -16,7 +16,7 @@ from core.storage.blobs import BlobStore
 from tests.integration.harness import Harness
 
 TINY_EXPERIMENT = {
-    "arms": ["real", "class_weight", "oversample", "augment", "combined"],
+    "arms": ["real", "class_weight", "oversample", "augment", "combined", "control_copycat"],
     "folds": 2,
     "repeats": 1,
     "bootstrap": 200,

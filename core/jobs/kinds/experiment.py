@@ -265,7 +265,7 @@ def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | 
     """Judges on real images whether adding synthetic images to training helps, arm by arm."""
     from core.jobs.experiment_children import features_params, fold_children, synthesis_children
     from core.jobs.experiment_merge import merge
-    from core.jobs.experiment_plan import gate_children, view_children
+    from core.jobs.experiment_plan import copycat_children, gate_children, view_children
     from core.learning.cohort import cohort
     from core.learning.folds import fold_table
 
@@ -290,9 +290,12 @@ def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | 
             params=features_params(ctx, params),
             weight=len(members),
         )
-        gate = gate_children(ctx, params, members)
-        views = view_children(ctx, params, members, table)
-        return Children(phase="features", children=(features, *gate, *views), span=(0.25, 0.55))
+        others = [
+            *gate_children(ctx, params, members),
+            *copycat_children(params),
+            *view_children(ctx, params, members, table),
+        ]
+        return Children(phase="features", children=(features, *others), span=(0.25, 0.55))
     if "fold" not in asked:
         return Children(
             phase="folds",

@@ -28,7 +28,8 @@ class ExperimentShardParams(Params):
     """A fold of the frozen table; classifiers are names with complete parameters.
 
     seed is the repeat's; fold_table_sha256 is of the table of this seed alone; gate_sha256 is of
-    the privacy.json that names the synthetic images to keep out.
+    the privacy.json that names the synthetic images to keep out, copycat_sha256 of the copycat.json
+    that names the near-copies which the gate let pass.
     """
 
     model_config = ConfigDict(
@@ -63,6 +64,7 @@ class ExperimentShardParams(Params):
     fold: int = Field(ge=0)
     fold_table_sha256: str = Field(pattern="^[0-9a-f]{64}$")
     gate_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    copycat_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
 
 
 class ExperimentShardResult(Result):
@@ -88,9 +90,10 @@ class ExperimentShardResult(Result):
 )
 def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> ExperimentShardResult:
     """Fits and tests every arm of one fold and publishes its predictions."""
-    from core.jobs.privacy_gate import without_copies
+    from core.jobs.privacy_gate import report_of, without_copies
     from core.learning.arms import parse_arms
     from core.learning.cohort import cohort, usable_synthetic_records
+    from core.learning.copycat import passed_copies
     from core.learning.fitting import ClassifierChoice
     from core.learning.fold_run import FoldTask, run_fold
     from core.learning.folds import check_same, fold_table
@@ -109,6 +112,7 @@ def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> Experime
     train, test = table.sides(params.seed, params.fold)
     made = [r for v in params.synthetic_version_ids for r in ctx.manifest(v)]
     usable = without_copies(ctx, usable_synthetic_records(made), params.gate_sha256)
+    near_copies = report_of(ctx, params.copycat_sha256)["passed"] if params.copycat_sha256 else ()
     task = FoldTask(
         members=members,
         train=train,
@@ -120,6 +124,7 @@ def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> Experime
         fold=params.fold,
         threads=ctx.threads,
         budget=Budget(**params.tuning.model_dump()) if params.tuning else None,
+        copies=passed_copies(near_copies, members),
     )
     outcome = run_fold(
         task,

@@ -100,5 +100,7 @@ def test_images_go_through_the_backbone_once() -> None:
     assert estimate(params, inputs).images == 120 + 3 * 60 + turned
     without = asked(repeats=3, arms=["real", "combined"])
     assert estimate(*without).images == 120 + 3 * 60
+    copied = asked(repeats=3, arms=["real", "control_copycat"])
+    assert estimate(*copied).images == 120 + 3 * 60 + 120
     legacy = asked(repeats=3, arms=["real"], legacy_protocol=True)
     assert estimate(*legacy).images == 120 + 3 * 60 + 2 * 30

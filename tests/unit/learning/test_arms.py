@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from core.errors import UnknownName
 from core.learning.arms import (
+    COPY_VIEW,
     NOISE_VIEW,
     Side,
     compose,
@@ -165,3 +168,15 @@ def test_shuffled_labels_are_others() -> None:
     of = side([5, 5, 5], [0, 30, 30])
     shuffled = compose(parse_arm("control_shuffled"), of, np.random.default_rng(0))
     assert 15 < (shuffled.labels[15:] != of.synthetic_labels).sum() < 45
+
+
+def test_the_copycat_trains_on_what_passed_the_gate_and_on_nothing_else() -> None:
+    of = side([9, 4, 2], [0, 20, 3])
+    here = replace(of, copies=np.array([23, 24, 25]), copy_labels=np.array([1, 2, 2]))
+    copied = compose(parse_arm("control_copycat"), here, np.random.default_rng(0))
+    assert copied.synthetic.tolist() == [23, 24, 25]
+    assert np.bincount(copied.labels).tolist() == [9, 5, 4]
+    assert copied.synthetic_view == COPY_VIEW
+    bare = compose(parse_arm("control_copycat"), of, np.random.default_rng(0))
+    assert bare.synthetic.tolist() == []
+    assert np.bincount(bare.labels).tolist() == [9, 4, 2]

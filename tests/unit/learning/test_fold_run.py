@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from core.learning.arms import parse_arms
+from core.learning.arms import COPY_VIEW, parse_arms
 from core.learning.cohort import cohort, usable_synthetic_records, with_usable_parents
+from core.learning.copycat import passed_copies
 from core.learning.fitting import ClassifierChoice
 from core.learning.fold_run import FoldTask, run_fold, turned_views
-from tests.unit.learning.made_up import loader, noise, record, synthetic
+from tests.unit.learning.made_up import loader, noise, record, sha, synthetic
 
 
 def test_an_arm_without_images_has_no_predictions_and_notes_it() -> None:
@@ -110,3 +111,31 @@ def test_what_was_made_from_a_quarantined_image_goes_with_it() -> None:
     outcome = run_fold(narrowed, loader(vectors), lambda *_: None)
     assert children
     assert outcome.training["synthetic"] == {"a": 0, "b": len(task.synthetic) - len(children)}
+
+
+def test_near_copies_that_passed_the_gate_are_seen_as_copies_of_their_sources() -> None:
+    task, names = fold(["real", "combined", "control_copycat"], 6)
+    sources = [r for r in task.members.records if r.label == "b"][:3]
+    told = [{"source": r.sha256, "pixel_sha256": sha(f"copy of {r.image_id}")} for r in sources]
+    loaded: list[tuple[str, int]] = []
+    vectors = loader(noise(names, 3))
+
+    def load(keys: Sequence[tuple[str, int]]) -> NDArray[np.float32]:
+        loaded.extend(keys)
+        return vectors(keys)
+
+    outcome = run_fold(
+        replace(task, copies=passed_copies(told, task.members)), load, lambda *_: None
+    )
+    assert [b.arm for b in outcome.blocks] == ["real", "combined", "control_copycat"]
+    assert {key for key in loaded if key[1]} == {(r.sha256, COPY_VIEW) for r in sources}
+    real = outcome.training["real"]
+    assert outcome.training["control_copycat"] == {"a": real["a"], "b": real["b"] + 3}
+    assert outcome.training["combined"] == {"a": real["a"], "b": real["b"] + 6}
+
+
+def test_when_the_gate_keeps_all_near_copies_out_there_is_nothing_to_score() -> None:
+    task, names = fold(["real", "control_copycat"], 0)
+    outcome = run_fold(task, loader(noise(names, 3)), lambda *_: None)
+    assert [b.arm for b in outcome.blocks] == ["real"]
+    assert outcome.notes == []
