@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.jobs.context import ChildSpec, JobContext
 from core.jobs.experiment_plan import copycat_report, gate_report
+from core.jobs.experiment_versions import given_versions, synthesized, versions_of
 from core.jobs.kinds.experiment import arms_of, classifiers, synthesis_params, tuning_budget
 from core.learning.cohort import weak_classes
 from core.learning.folds import seeds_of, table_of_seed
@@ -45,15 +46,10 @@ def _legacy_params(params: ExperimentParams, policy: str, counts: dict[str, int]
     }
 
 
-def synthesized(ctx: JobContext) -> dict[str, str]:
-    """Return the versions that this experiment had made, by role."""
-    return {c.role: c.result["dataset_version_id"] for c in ctx.children if c.kind == "synthesize"}
-
-
 def features_params(ctx: JobContext, params: ExperimentParams) -> dict[str, Any]:
     """Return the parameters of the job that extracts the features of all versions."""
     made = synthesized(ctx).values()
-    versions = [params.dataset_version_id, *params.synthetic_version_ids, *made]
+    versions = [params.dataset_version_id, *given_versions(params), *made]
     return {"dataset_version_ids": list(dict.fromkeys(versions)), "backbone": params.backbone}
 
 
@@ -61,16 +57,13 @@ def fold_children(
     ctx: JobContext, params: ExperimentParams, members: Cohort, table: FoldTable
 ) -> list[ChildSpec]:
     """Ask for every fold of every seed, each with the synthetic versions of its seed."""
-    made, gate = synthesized(ctx), gate_report(ctx)
+    gate = gate_report(ctx)
     hashes = {seed: table_of_seed(table, members, seed).sha256 for seed in table.seeds}
     children = []
     for seed, fold in table.pairs():
-        own = made.get(f"synthesis:{seed}")
-        versions = [*params.synthetic_version_ids]
-        versions += [own] if own else []
         shard = {
             "dataset_version_id": params.dataset_version_id,
-            "synthetic_version_ids": versions,
+            "synthetic_version_ids": versions_of(ctx, params, seed),
             "gate_sha256": gate,
             "copycat_sha256": copycat_report(ctx),
             "arms": [arm.id for arm in arms_of(params)],

@@ -63,7 +63,8 @@ def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
     from core.learning.copycat import MOST
 
     sizes = sizes_of(params, inputs)
-    given = sum(inputs.versions[v].image_count for v in params.synthetic_version_ids)
+    handed_in = (*params.synthetic_version_ids, *params.synthetic_version_per_repeat)
+    given = sum(inputs.versions[v].image_count for v in handed_in)
     made = given + params.repeats * sizes.planned
     images = sum(sizes.real.values()) + made
     if "augment" in params.arms:
@@ -90,7 +91,8 @@ def sizes_of(params: ExperimentParams, inputs: Inputs) -> Sizes:
 
     real = {c.name: c.count for c in inputs.versions[params.dataset_version_id].classes}
     made: dict[str, int] = {}
-    for version_id in params.synthetic_version_ids:
+    first = params.synthetic_version_per_repeat[:1]  # those of the other repeats are alike
+    for version_id in (*params.synthetic_version_ids, *first):
         for found in inputs.versions[version_id].classes:
             made[found.name] = made.get(found.name, 0) + found.count
     plan, planned = params.synthesis, dict[str, int]()

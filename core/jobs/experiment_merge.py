@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.jobs.context import ChildResult, JobContext
-from core.jobs.experiment_children import synthesized
-from core.jobs.experiment_plan import copycat_report, gate_report, synthetic_of
+from core.jobs.experiment_plan import copycat_report, gate_report
+from core.jobs.experiment_versions import (
+    given_versions,
+    synthesized,
+    synthesized_by_seed,
+    synthetic_of,
+)
 from core.jobs.kinds.experiment import classifiers, external, tuning_budget
 from core.jobs.kinds.experiment_shard import load_features
 from core.jobs.privacy_gate import REPORT, SHEET, report_of
@@ -64,6 +69,7 @@ def merge(
         tuple(parse_arms(params.arms, params.ratios)),
         _augmented(ctx, params),
         params.seed,
+        synthesized_by_seed(params),
     )
     parts = [ctx.blob(c.artifacts["part.parquet"].sha256) for c in shards]
     elsewhere = external(ctx, params, members, table)
@@ -124,7 +130,7 @@ def _generators(ctx: JobContext, params: ExperimentParams) -> set[str]:
     names = {params.synthesis.generator} if params.synthesis else set()
     return names | {
         str((ctx.inputs.versions[v].generator or {}).get("name", ""))
-        for v in params.synthetic_version_ids
+        for v in given_versions(params)
     }
 
 
@@ -153,6 +159,7 @@ def _settings(
         backbone_sha256=extracted.result["backbone_sha256"],
         dataset_version_id=params.dataset_version_id,
         synthetic_version_ids=list(params.synthetic_version_ids),
+        synthetic_version_per_repeat=list(params.synthetic_version_per_repeat),
         synthesized=synthesized(ctx),
         generators=sorted(name or "unknown" for name in _generators(ctx, params)),
         synthesis_by_seed=_by_seed(params),
@@ -215,9 +222,10 @@ def _sheets(ctx: JobContext) -> dict[str, bytes]:
 
 
 def _by_seed(params: ExperimentParams) -> str:
-    if not (params.synthesis or params.synthetic_version_ids):
+    own = synthesized_by_seed(params)
+    if own is None:
         return "none"
-    if params.synthetic_version_ids:
+    if not own:
         return "the given versions serve all seeds: the spread over seeds leaves synthesis out"
     return "each seed has a synthetic version of its own"
 

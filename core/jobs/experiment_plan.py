@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from core.jobs.context import ChildSpec, JobContext
-from core.manifest import ImageRecord, read_manifest
+from core.jobs.experiment_versions import given_versions, synthetic_of
 
 if TYPE_CHECKING:
     from core.jobs.kinds.experiment import ExperimentParams
@@ -60,10 +60,11 @@ def gate_children(ctx: JobContext, params: ExperimentParams, members: Cohort) ->
     from core.learning.firewall import check_declared
 
     own = [c for c in ctx.children if c.role.startswith("synthesis:")]
-    versions = [*params.synthetic_version_ids, *(c.result["dataset_version_id"] for c in own)]
+    given = given_versions(params)
+    versions = [*given, *(c.result["dataset_version_id"] for c in own)]
     if not versions:
         return []
-    made = [r for v in params.synthetic_version_ids for r in ctx.manifest(v)]
+    made = [r for v in given for r in ctx.manifest(v)]
     check_declared(made, members.records)
     images = len(made) + sum(c.result["generated"] for c in own)
     asked = {
@@ -131,11 +132,3 @@ def _noise(ctx: JobContext, params: ExperimentParams, table: FoldTable) -> list[
     made = [r for seed in table.seeds for r in synthetic_of(ctx, params, seed)]
     images = dict.fromkeys(r.sha256 for r in usable_synthetic_records(made))
     return [(sha256, NOISE_VIEW) for sha256 in images]
-
-
-def synthetic_of(ctx: JobContext, params: ExperimentParams, seed: int) -> list[ImageRecord]:
-    """Return the synthetic images that the folds of a seed may use."""
-    given = [r for v in params.synthetic_version_ids for r in ctx.manifest(v)]
-    own = [c for c in ctx.children if c.role == f"synthesis:{seed}"]
-    made = [r for c in own for r in read_manifest(ctx.blob(c.artifacts["manifest.parquet"].sha256))]
-    return given + made

@@ -8,7 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from core.jobs.context import Artifact, ChildResult, JobContext
-from core.jobs.kinds.pipeline import PipelineParams, PipelineResult, step_params
+from core.jobs.kinds.pipeline import (
+    PipelineParams,
+    PipelineResult,
+    step_params,
+    synthetic_versions,
+)
 from core.learning.cohort import usable_real
 from core.learning.splits import components
 from core.manifest import canonical_json
@@ -35,7 +40,7 @@ def merge(
     ctx.artifact("class_balance.png", balance, "image/png")
     page = pipeline_report(
         dataset=dataset,
-        synthesis=_synthesis(params, made),
+        synthesis=_synthesis(params, made) | {"versions": synthetic_versions(done)},
         verdict=verdict,
         quality=quality,
         projection=done["project"].result,
@@ -44,11 +49,13 @@ def merge(
     )
     report = ctx.artifact("report.html", page.encode(), "text/html")
     summary = _summary(dataset, judged, verdict, quality, made)
+    summary["synthetic_version_ids"] = synthetic_versions(done)
     ctx.artifact("summary.json", canonical_json(summary).encode(), "application/json")
     ctx.progress("report", 1, 1)
     return PipelineResult(
         experiment_id=judged["experiment_id"],
         synthetic_version_id=made["dataset_version_id"],
+        synthetic_version_ids=synthetic_versions(done),
         verdict=judged["verdict"],
         table=judged["table"],
         legacy_protocol=judged["legacy_protocol"],
@@ -66,7 +73,7 @@ def _dataset(ctx: JobContext, params: PipelineParams) -> dict[str, Any]:
 
 
 def _synthesis(params: PipelineParams, made: Mapping[str, Any]) -> dict[str, Any]:
-    asked = step_params(params, "synthesize", "")
+    asked = step_params(params, "synthesize", ())
     del asked["dataset_version_id"]
     return {name: value for name, value in asked.items() if value is not None} | dict(made)
 

@@ -23,7 +23,8 @@ class Question:
     """What is asked of the analysis, fixed before any number is known.
 
     comparators are the arms that ``combined`` has to beat; augmented says that the synthetic images
-    come from the generator ``augment``, which is then no comparator of itself.
+    come from the generator ``augment``, which is then no comparator of itself; synthesis_by_seed
+    that no two seeds share a synthetic image (None: there are none).
     """
 
     classes: tuple[str, ...]
@@ -31,6 +32,7 @@ class Question:
     arms: tuple[Arm, ...]
     augmented: bool
     seed: int
+    synthesis_by_seed: bool | None = None
 
     @property
     def comparators(self) -> tuple[str, ...]:

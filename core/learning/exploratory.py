@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from core.learning.analysis import Analysis
@@ -21,7 +22,8 @@ def exploratory_member(found: Analysis, question: Question) -> dict[str, Any]:
     dose_response: differences to ``real`` of the ratio arms with a simultaneous (max-|t|) band.
     knee: the smallest dose that cannot be told from the best one, None without ratio arms.
     external: predictions made elsewhere less each arm of the primary classifier.
-    with_seeds: intervals of the primary comparisons when seeds are resampled too.
+    with_seeds: intervals of the primary comparisons when seeds are resampled too. seeds: each score
+    seed by seed, with the standard deviation; synthesis_by_seed: whether it holds synthesis too.
     """
     doses, knee = _doses(found, question)
     return {
@@ -36,9 +38,15 @@ def exploratory_member(found: Analysis, question: Question) -> dict[str, Any]:
             for c in compare(found, question)
         ],
         "seeds": [
-            {"arm": arm, "classifier": classifier, "balanced_accuracy": known.by_seed}
+            {
+                "arm": arm,
+                "classifier": classifier,
+                "balanced_accuracy": known.by_seed,
+                "deviation": stdev(known.by_seed) if len(known.by_seed) > 1 else None,
+            }
             for (arm, classifier), known in found.scores.items()
         ],
+        "synthesis_by_seed": question.synthesis_by_seed,
     }
 
 

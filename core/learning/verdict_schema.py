@@ -117,9 +117,12 @@ class SeedInterval(_Closed):
 
 
 class SeedScores(_Closed):
+    """Balanced accuracy seed by seed; deviation (standard, n - 1) is null with one seed."""
+
     arm: str
     classifier: str
     balanced_accuracy: list[float]
+    deviation: float | None
 
 
 class Exploratory(_Closed):
@@ -130,6 +133,9 @@ class Exploratory(_Closed):
     external: list[TestedDifference] = Field(description="Predictions made elsewhere less an arm.")
     with_seeds: list[SeedInterval] = Field(description="Seeds are resampled too.")
     seeds: list[SeedScores]
+    synthesis_by_seed: bool | None = Field(
+        description="Whether no two seeds share a synthetic image; null without synthetic images."
+    )
 
 
 class Subgroup(_Closed):

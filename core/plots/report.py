@@ -91,15 +91,17 @@ def pipeline_report(
     """Return the page of a whole run, from the dataset to the verdict.
 
     synthesis: {dataset_version_id, generator, generator_params, generated, per_class,
-    manifest_sha256, sources}. quality: rows of quality.json. projection: {method, points,
-    explained_variance}. figures as for :func:`experiment_report`, with ``contact_sheet``,
-    ``class_balance``, ``pca_by_class``, ``pca_by_source``. provenance: tables by title, as above.
+    manifest_sha256, sources} of the first repeat, and versions, one a repeat. quality: rows of
+    quality.json. projection: {method, points, explained_variance}. figures as for
+    :func:`experiment_report`, with ``contact_sheet``, ``class_balance``, ``pca_by_class``,
+    ``pca_by_source``. provenance: tables by title, as above.
     """
     view = _common(verdict, dataset, figures)
     recipe = {"Synthesis": {k: v for k, v in synthesis.items() if k != "per_class"}}
     made = {
         "generator": str(synthesis.get("generator", "")),
         "generated": count(synthesis.get("generated")),
+        "versions": len(synthesis.get("versions") or ()),
         "classes": [
             (str(name), count(n))
             for name, n in sorted(

@@ -26,12 +26,22 @@ _ATTRIBUTES = {
 }
 
 
+_SEEDS_HOLD = {
+    True: "Each seed has folds, fits and synthetic images of its own.",
+    False: "Each seed has folds and fits of its own, but all share the synthetic images: the "
+    "spread leaves that of synthesis out.",
+    None: "Each seed has folds and fits of its own.",
+}
+
+
 def exploratory_view(verdict: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the template lays out; every part may be missing."""
     explored = verdict.get("exploratory")
     explored = explored if isinstance(explored, Mapping) else {}
     return {
         "seeds": _seeds_table(verdict, explored),
+        "by_seed": _by_seed_table(verdict, explored),
+        "seeds_hold": _SEEDS_HOLD[explored.get("synthesis_by_seed")],
         "doses": _doses_table(explored),
         "knee": _knee_sentence(explored.get("knee")),
         "external": _external_table(explored),
@@ -59,6 +69,25 @@ def _seeds_table(verdict: Mapping[str, Any], explored: Mapping[str, Any]) -> Tab
         for found in _maps(explored.get("with_seeds"))
     )
     return Table("", ("Over test groups", "Over test groups and seeds"), rows)
+
+
+def _by_seed_table(verdict: Mapping[str, Any], explored: Mapping[str, Any]) -> Table:
+    """Return each arm's balanced accuracy seed by seed, for the classifier of the verdict."""
+    primary = (verdict.get("primary") or {}).get("classifier")
+    known = [r for r in _maps(explored.get("seeds")) if r.get("classifier") == primary]
+    several = [r for r in known if len(r.get("balanced_accuracy") or ()) > 1]
+    rows = tuple(
+        Row(
+            name=arm_name(str(r.get("arm", ""))),
+            code=str(r.get("arm", "")),
+            cells=(
+                "  ".join(number(value) for value in r["balanced_accuracy"]),
+                number(r.get("deviation")),
+            ),
+        )
+        for r in several
+    )
+    return Table("", ("Balanced accuracy of each seed", "Standard deviation"), rows)
 
 
 def _doses_table(explored: Mapping[str, Any]) -> Table:

@@ -71,7 +71,15 @@ class ExperimentParams(Params):
     )
 
     dataset_version_id: VersionId
-    synthetic_version_ids: list[VersionId] = Field(default_factory=list, max_length=20)
+    synthetic_version_ids: list[VersionId] = Field(
+        default_factory=list, max_length=20, description="Serve all repeats."
+    )
+    synthetic_version_per_repeat: list[VersionId] = Field(
+        default_factory=list,
+        max_length=20,
+        description="One for each repeat, in their order: each trains on its own, so that the "
+        "spread over seeds holds that of synthesis.",
+    )
     synthesis: SynthesisPlan | None = None
     arms: list[str] = Field(default_factory=lambda: list(DEFAULT_ARMS), min_length=1, max_length=40)
     backbone: str = "efficientnet_lite0"
@@ -140,11 +148,7 @@ def check(params: ExperimentParams, inputs: Inputs) -> None:
     real = inputs.versions[params.dataset_version_id]
     if real.kind != "real":
         raise invalid("/dataset_version_id", "The experiment is judged on real images only")
-    for index, version_id in enumerate(params.synthetic_version_ids):
-        if version_id in params.synthetic_version_ids[:index]:
-            raise invalid(f"/synthetic_version_ids/{index}", "This version is named twice")
-        if inputs.versions[version_id].kind != "synthetic":
-            raise invalid(f"/synthetic_version_ids/{index}", "This version is not synthetic")
+    _check_versions(params, inputs)
     filled = [c for c in real.classes if c.count > 0]
     if len(filled) < 2:
         raise invalid(
@@ -169,6 +173,26 @@ def check(params: ExperimentParams, inputs: Inputs) -> None:
     _check_synthesis(params, inputs)
 
 
+def _check_versions(params: ExperimentParams, inputs: Inputs) -> None:
+    """Refuse versions that are named twice, are not synthetic, or are not one a repeat."""
+    named: set[str] = set()
+    for field in ("synthetic_version_ids", "synthetic_version_per_repeat"):
+        for index, version_id in enumerate(getattr(params, field)):
+            if version_id in named:
+                raise invalid(f"/{field}/{index}", "This version is named twice")
+            if inputs.versions[version_id].kind != "synthetic":
+                raise invalid(f"/{field}/{index}", "This version is not synthetic")
+            named.add(version_id)
+    own = len(params.synthetic_version_per_repeat)
+    if own and own != params.repeats:
+        raise invalid(
+            "/synthetic_version_per_repeat",
+            f"There are {own} versions for {params.repeats} repeats: give one for each",
+        )
+    if own and params.synthesis:
+        raise invalid("/synthesis", "Each repeat has its version already: leave the plan out")
+
+
 def _check_names(params: ExperimentParams) -> None:
     from core.features.contract import BACKBONES
 
@@ -177,7 +201,9 @@ def _check_names(params: ExperimentParams) -> None:
         raise invalid("/arms", "The arm real is the line that all others are measured against")
     BACKBONES.get(params.backbone, "/backbone")
     classifiers(params)
-    if not (params.synthetic_version_ids or params.synthesis):
+    if not (
+        params.synthetic_version_ids or params.synthetic_version_per_repeat or params.synthesis
+    ):
         needy = [arm.id for arm in arms if arm.needs_synthetic]
         if needy:
             raise invalid(

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import FieldError, InvalidInput
-from core.jobs.context import Children, ChildSpec, ClassSummary, Inputs, JobContext, VersionInput
+from core.jobs.context import (
+    Children,
+    ChildResult,
+    ChildSpec,
+    ClassSummary,
+    Inputs,
+    JobContext,
+    VersionInput,
+)
 from core.jobs.spec import JOB_KINDS, Cost, Params, Result, Seed, VersionId, job_kind
 from core.pointers import invalid, invalid_fields
 from core.synthesis.planning import Balance, Count
 
-PLACEHOLDER = "dsv_" + "0" * 26
-"""Stands for the synthetic version while the steps that will use it are checked."""
+MOST_REPEATS = 20
+PLACEHOLDERS = tuple(f"dsv_{number:026d}" for number in range(MOST_REPEATS))
+"""Stand for the synthetic versions while the steps that will use them are checked."""
 
 _STEPS = ("synthesize", "extract_features", "experiment", "project", "evaluate")
 _DEFAULT_BALANCE = Balance(target="max", max_per_real=5)
@@ -53,7 +62,12 @@ class ExperimentStep(_Step):
     inner_folds: int | None = Field(None, ge=2, le=10)
     design: Literal["cv", "holdout"] | None = None
     folds: int | None = Field(None, ge=2, le=20)
-    repeats: int | None = Field(None, ge=1, le=20)
+    repeats: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_REPEATS,
+        description="Each has folds, fits and a synthetic version of its own.",
+    )
     ratios: list[float] | None = Field(None, max_length=20)
     bootstrap: int | None = Field(None, ge=200, le=100_000)
     legacy_protocol: bool | None = None
@@ -108,7 +122,8 @@ class PipelineResult(Result):
     """verdict: helps, no_evidence, hurts or not_estimable; quality: overall rows by metric."""
 
     experiment_id: str
-    synthetic_version_id: str
+    synthetic_version_id: str = Field(description="Of the first repeat.")
+    synthetic_version_ids: list[str] = Field(description="One a repeat.")
     verdict: str
     table: list[dict[str, Any]]
     legacy_protocol: dict[str, Any] | None
@@ -144,7 +159,10 @@ def _check_step(step: str, model: Params, inputs: Inputs) -> None:
 
 
 def estimate(params: PipelineParams, inputs: Inputs) -> Cost:
-    """Add up the steps, less the features that the later ones find already computed."""
+    """Add up the steps, less the features that the later ones find already computed.
+
+    Synthesis is run once a repeat.
+    """
     coming = _with_placeholder(params, inputs)
     costs = {
         step: kind.estimate(model, coming) if kind.estimate else Cost(seconds=1)
@@ -154,9 +172,10 @@ def estimate(params: PipelineParams, inputs: Inputs) -> Cost:
     features = costs["extract_features"].seconds
     later = [max(1.0, costs[step].seconds - features) for step in _STEPS[2:]]
     return Cost(
-        seconds=5 + costs["synthesize"].seconds + features + sum(later),
+        seconds=5 + costs["synthesize"].seconds * repeats_of(params) + features + sum(later),
         images=max(cost.images for cost in costs.values()),
-        children=sum(1 + cost.children for cost in costs.values()),
+        children=sum(1 + cost.children for cost in costs.values())
+        + (repeats_of(params) - 1) * (1 + costs["synthesize"].children),
     )
 
 
@@ -165,7 +184,8 @@ def _models(params: PipelineParams) -> dict[str, Params]:
     found = {}
     for step in _STEPS:
         with _pointing(step):
-            found[step] = _validated(step, step_params(params, step, PLACEHOLDER))
+            made = PLACEHOLDERS[: repeats_of(params)]
+            found[step] = _validated(step, step_params(params, step, made))
     return found
 
 
@@ -192,13 +212,22 @@ def _pointer(step: str, pointer: str) -> str:
     top = pointer.split("/")[1] if pointer.startswith("/") else ""
     if top in ("backbone", "seed", "dataset_version_id"):
         return pointer
-    if top in ("dataset_version_ids", "synthetic_version_id", "synthetic_version_ids"):
+    if top in ("dataset_version_ids", "synthetic_version_id", "synthetic_version_per_repeat"):
         return "/dataset_version_id" if top == "dataset_version_ids" else "/synthesize"
     return f"/{step}{pointer}"
 
 
-def step_params(params: PipelineParams, step: str, synthetic_id: str) -> dict[str, Any]:
-    """Return the parameters of the child job of a step."""
+def repeats_of(params: PipelineParams) -> int:
+    """Return the number of repeats of the experiment, and so of synthetic versions."""
+    default: int = JOB_KINDS.get("experiment").params.model_fields["repeats"].default
+    return params.experiment.repeats or default
+
+
+def step_params(params: PipelineParams, step: str, synthetic_ids: Sequence[str]) -> dict[str, Any]:
+    """Return the parameters of the child job of a step; synthesis is that of the first repeat.
+
+    Pictures and quality are of the first repeat's synthetic version, the experiment uses them all.
+    """
     real = params.dataset_version_id
     shared: dict[str, Any] = {"backbone": params.backbone}
     match step:
@@ -210,21 +239,22 @@ def step_params(params: PipelineParams, step: str, synthetic_id: str) -> dict[st
             values = own.model_copy(update={"balance": balance}).model_dump(mode="json")
             return {"dataset_version_id": real, "sources": "all", "seed": params.seed, **values}
         case "extract_features":
-            return shared | {"dataset_version_ids": [real, synthetic_id]}
+            return shared | {"dataset_version_ids": [real, *synthetic_ids]}
         case "experiment":
-            shared |= {"dataset_version_id": real, "synthetic_version_ids": [synthetic_id]}
+            shared |= {"dataset_version_id": real}
+            shared |= {"synthetic_version_per_repeat": list(synthetic_ids)}
             given = params.experiment.model_dump(mode="json", exclude_none=True)
         case "project":
-            shared |= {"dataset_version_ids": [real, synthetic_id]}
+            shared |= {"dataset_version_ids": [real, *synthetic_ids[:1]]}
             given = params.project.model_dump(mode="json")
         case _:
-            shared |= {"dataset_version_id": real, "synthetic_version_id": synthetic_id}
+            shared |= {"dataset_version_id": real, "synthetic_version_id": synthetic_ids[0]}
             given = params.evaluate.model_dump(mode="json", exclude_none=True)
     return shared | given | {"seed": params.seed}
 
 
 def _with_placeholder(params: PipelineParams, inputs: Inputs) -> Inputs:
-    """Add the synthetic version as it will be: its classes and counts are known beforehand."""
+    """Add the synthetic versions as they will be: classes and counts are known beforehand."""
     from core.synthesis.planning import balance_counts, explicit_counts
 
     real = inputs.versions[params.dataset_version_id]
@@ -238,7 +268,7 @@ def _with_placeholder(params: PipelineParams, inputs: Inputs) -> Inputs:
     largest = max(counts.values(), default=0)
     coming = VersionInput(
         **real.model_dump(exclude={"id", "kind", "image_count", "classes", "generator"}),
-        id=PLACEHOLDER,
+        id=PLACEHOLDERS[0],
         kind="synthetic",
         image_count=sum(counts.values()),
         classes=tuple(
@@ -249,7 +279,8 @@ def _with_placeholder(params: PipelineParams, inputs: Inputs) -> Inputs:
         ),
         generator={"name": own.generator, "params": own.generator_params},
     )
-    return inputs.model_copy(update={"versions": inputs.versions | {PLACEHOLDER: coming}})
+    made = {name: coming.model_copy(update={"id": name}) for name in PLACEHOLDERS}
+    return inputs.model_copy(update={"versions": inputs.versions | made})
 
 
 @job_kind(
@@ -265,17 +296,16 @@ def pipeline(ctx: JobContext, params: PipelineParams) -> PipelineResult | Childr
     """Runs synthesis, features, experiment, projection and quality, and writes one report."""
     done = {child.role: child for child in ctx.children}
     if "synthesize" not in done:
-        first = _child(params, "synthesize", "")
-        return Children(phase="synthesize", children=(first,), span=(0.0, 0.15))
-    synthetic_id = str(done["synthesize"].result["dataset_version_id"])
+        return Children(phase="synthesize", children=_syntheses(params), span=(0.0, 0.15))
+    synthetic_ids = synthetic_versions(done)
     if "extract_features" not in done:
-        second = _child(params, "extract_features", synthetic_id)
+        second = _child(params, "extract_features", synthetic_ids)
         return Children(phase="features", children=(second,), span=(0.15, 0.45))
     if "experiment" not in done:
         weights = {"experiment": 6.0, "project": 1.0, "evaluate": 2.0}
         return Children(
             phase="experiment",
-            children=tuple(_child(params, step, synthetic_id, w) for step, w in weights.items()),
+            children=tuple(_child(params, step, synthetic_ids, w) for step, w in weights.items()),
             span=(0.45, 0.97),
         )
     from core.jobs.pipeline_merge import merge
@@ -283,7 +313,29 @@ def pipeline(ctx: JobContext, params: PipelineParams) -> PipelineResult | Childr
     return merge(ctx, params, done)
 
 
-def _child(params: PipelineParams, step: str, synthetic_id: str, weight: float = 1.0) -> ChildSpec:
+def synthetic_versions(done: Mapping[str, ChildResult]) -> list[str]:
+    """Return the versions that were made, one a repeat, by role of the children."""
+    return [str(c.result["dataset_version_id"]) for c in done.values() if c.kind == "synthesize"]
+
+
+def _syntheses(params: PipelineParams) -> tuple[ChildSpec, ...]:
+    """Return one synthesis a repeat, each with the seed of its repeat."""
+    from core.learning.folds import seeds_of
+
+    first = step_params(params, "synthesize", ())
+    return tuple(
+        ChildSpec(
+            kind="synthesize",
+            role="synthesize" if not number else f"synthesize:{number}",
+            params=first | {"seed": seed},
+        )
+        for number, seed in enumerate(seeds_of(params.seed, repeats_of(params)))
+    )
+
+
+def _child(
+    params: PipelineParams, step: str, synthetic_ids: Sequence[str], weight: float = 1.0
+) -> ChildSpec:
     return ChildSpec(
-        kind=step, role=step, params=step_params(params, step, synthetic_id), weight=weight
+        kind=step, role=step, params=step_params(params, step, synthetic_ids), weight=weight
     )

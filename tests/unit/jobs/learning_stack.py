@@ -34,14 +34,18 @@ class FakeExtractParams(Params):
 
 
 class FakeExtractResult(Result):
+    backbone: str
     backbone_sha256: str
+    dimension: int
     images: int
 
 
 def fake_extract(ctx: JobContext, params: FakeExtractParams) -> FakeExtractResult:
     """Counts images."""
     images = sum(len(ctx.manifest(v)) for v in params.dataset_version_ids)
-    return FakeExtractResult(backbone_sha256=BACKBONE_SHA256, images=images)
+    return FakeExtractResult(
+        backbone=params.backbone, backbone_sha256=BACKBONE_SHA256, dimension=24, images=images
+    )
 
 
 def statistics(

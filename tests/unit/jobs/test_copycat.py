@@ -14,6 +14,7 @@ from core.features.preprocess import COPY, view
 from core.ingest.images import decode
 from core.jobs import privacy_gate
 from core.learning.verdict_schema import json_schema
+from core.quality.copies import screen
 from tests.unit.jobs.inline import InlineOutcome, InlineRunner
 from tests.unit.jobs.learning_stack import install, real_images
 
@@ -69,8 +70,6 @@ def test_near_copies_are_excellent_and_the_gate_keeps_all_of_them_out(
 def test_a_gate_that_sees_nothing_is_found_out(
     runner: InlineRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    screen = privacy_gate.screen
-
     def blind(real: Any, made: Any, load: Any, **options: Any) -> Any:
         return screen([], made, load, **options)
 

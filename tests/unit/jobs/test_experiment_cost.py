@@ -104,3 +104,13 @@ def test_images_go_through_the_backbone_once() -> None:
     assert estimate(*copied).images == 120 + 3 * 60 + 120
     legacy = asked(repeats=3, arms=["real"], legacy_protocol=True)
     assert estimate(*legacy).images == 120 + 3 * 60 + 2 * 30
+
+
+def test_the_versions_of_the_repeats_are_looked_at_each_and_trained_on_one_a_side() -> None:
+    three = [f"dsv_{number:026d}" for number in range(2, 5)]
+    params, inputs = asked(synthesis=None, arms=["real", "combined"], repeats=3)
+    made = {name: version(name, {"wart": 30}, "synthetic") for name in three}
+    own = params.model_copy(update={"synthetic_version_per_repeat": three})
+    inputs = inputs.model_copy(update={"versions": inputs.versions | made})
+    assert sizes_of(own, inputs).made == {"wart": 30}
+    assert estimate(own, inputs).images == 120 + 3 * 30

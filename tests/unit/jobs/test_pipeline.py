@@ -12,7 +12,7 @@ import pytest
 
 from core.errors import InvalidInput
 from core.jobs.context import ClassSummary, Inputs, VersionInput
-from core.jobs.kinds.pipeline import PLACEHOLDER, PipelineParams, check, estimate, step_params
+from core.jobs.kinds.pipeline import PLACEHOLDERS, PipelineParams, check, estimate, step_params
 from core.jobs.spec import JOB_KINDS, references
 from tests.unit.jobs.inline import InlineOutcome, InlineRunner
 from tests.unit.jobs.learning_stack import real_images
@@ -135,14 +135,15 @@ def test_steps_get_the_shared_seed_backbone_and_all_sources() -> None:
     params = PipelineParams.model_validate(
         {"dataset_version_id": REAL, "backbone": "resnet18", "seed": 9}
     )
-    made = step_params(params, "synthesize", "")
+    made = step_params(params, "synthesize", ())
     assert made["sources"] == "all"
     assert made["balance"] == {"target": "max", "classes": None, "max_per_real": 5}
     for step in ("experiment", "project", "evaluate"):
-        child = step_params(params, step, PLACEHOLDER)
+        child = step_params(params, step, PLACEHOLDERS[:3])
         assert (child["backbone"], child["seed"]) == ("resnet18", 9)
         model = JOB_KINDS.get(step).params.model_validate(child)
-        assert {r.id for r in references(model)} == {REAL, PLACEHOLDER}
+        used = PLACEHOLDERS[: 3 if step == "experiment" else 1]
+        assert {r.id for r in references(model)} == {REAL, *used}
 
 
 def test_every_parameter_of_the_experiment_can_be_given() -> None:
@@ -150,7 +151,8 @@ def test_every_parameter_of_the_experiment_can_be_given() -> None:
         type(PipelineParams.model_validate({"dataset_version_id": REAL}).experiment).model_fields
     )
     theirs = set(JOB_KINDS.get("experiment").params.model_fields)
-    shared = {"dataset_version_id", "synthetic_version_ids", "synthesis", "backbone", "seed"}
+    shared = {"dataset_version_id", "synthesis", "backbone", "seed"}
+    shared |= {"synthetic_version_ids", "synthetic_version_per_repeat"}
     # predictions made elsewhere need the fold table of an experiment that was run before
     external = {"external_upload_id", "external_fold_table_sha256"}
     assert ours == theirs - shared - external
@@ -159,7 +161,7 @@ def test_every_parameter_of_the_experiment_can_be_given() -> None:
 def test_what_is_asked_of_a_step_reaches_it() -> None:
     asked = {"arms": ["real", "combined"], "folds": 4, "legacy_protocol": False}
     params = PipelineParams.model_validate({"dataset_version_id": REAL, "experiment": asked})
-    child = step_params(params, "experiment", PLACEHOLDER)
+    child = step_params(params, "experiment", PLACEHOLDERS[:3])
     assert asked.items() <= child.items()
 
 
