@@ -50,6 +50,12 @@ class Sizes:
             if count < largest
         )
 
+    def on_share(self, share: int) -> float:
+        """Return the same for real and synthetic images on a share of the weak classes' groups."""
+        largest = max(self.real.values())
+        weak = sum(n for n in self.real.values() if n < largest)
+        return sum(self.real.values()) - weak + share / 100 * (weak + sum(self.made.values()))
+
     @property
     def turned(self) -> int:
         """Flips and turns that the arm augment shows, each once: whole rounds over a class."""
@@ -79,10 +85,11 @@ def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
         images += params.legacy_per_class * (len(sizes.real) - 1)
     folds = params.folds if params.design == "cv" else 1
     sides = params.repeats * folds
+    shards = sides * (2 if params.worth else 1)
     seconds = images / IMAGES_PER_SECOND + (made + copied) * GATE_SHARE / IMAGES_PER_SECOND
     seconds += _synthesis_seconds(params, inputs) * params.repeats
-    seconds += sides * (SHARD_SECONDS + _fold_seconds(params, sizes))
-    return Cost(seconds=seconds + REPORT_SECONDS, images=images, children=sides + 3)
+    seconds += shards * SHARD_SECONDS + sides * _fold_seconds(params, sizes)
+    return Cost(seconds=seconds + REPORT_SECONDS, images=images, children=shards + 3)
 
 
 def sizes_of(params: ExperimentParams, inputs: Inputs) -> Sizes:
@@ -122,15 +129,17 @@ def _fold_seconds(params: ExperimentParams, sizes: Sizes) -> float:
     from core.jobs.kinds.experiment import arms_of, classifiers
     from core.learning.arms import COPYCAT
     from core.learning.contract import CLASSIFIERS
+    from core.learning.shares import COMBINED_SHARES, REAL_SHARES
 
     share = 1 - 1 / params.folds if params.design == "cv" else 0.8
     fits = params.inner_folds * params.tuning_candidates if params.tuning == "grid" else 0
     kept = 1 - 1 / params.inner_folds
+    # the privacy gate leaves the near-copies' arm nothing to train on
+    trained = [sizes.arm(arm) for arm in arms_of(params) if arm.id != COPYCAT]
+    more = REAL_SHARES + COMBINED_SHARES if params.worth else ()
     seconds = 0.0
-    for entry in map(CLASSIFIERS.get, classifiers(params)):
-        for arm in arms_of(params):
-            if arm.id == COPYCAT:
-                continue  # the privacy gate leaves it nothing to train on
-            images = share * sizes.arm(arm)
+    for place, entry in enumerate(map(CLASSIFIERS.get, classifiers(params))):
+        for count in trained + ([] if place else [sizes.on_share(s) for s in more]):
+            images = share * count
             seconds += entry.cost.seconds(images) + fits * entry.inner_cost.seconds(kept * images)
     return seconds * BACKBONES.get(params.backbone).dimension / MEASURED_DIMENSION

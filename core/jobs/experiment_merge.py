@@ -12,6 +12,7 @@ from core.jobs.experiment_versions import (
     synthesized_by_seed,
     synthetic_of,
 )
+from core.jobs.experiment_worth import worth_found
 from core.jobs.kinds.experiment import classifiers, external, tuning_budget
 from core.jobs.kinds.experiment_shard import load_features
 from core.jobs.privacy_gate import REPORT, SHEET, report_of
@@ -63,14 +64,7 @@ def merge(
     ]
     shards = [child for child in ctx.children if child.role == "fold"]
     merged, folds = ctx.scratch / "predictions.parquet", ctx.scratch / "folds.parquet"
-    question = Question(
-        members.classes,
-        params.classifier,
-        tuple(parse_arms(params.arms, params.ratios)),
-        _augmented(ctx, params),
-        params.seed,
-        synthesized_by_seed(params),
-    )
+    question = question_of(ctx, params, members)
     parts = [ctx.blob(c.artifacts["part.parquet"].sha256) for c in shards]
     elsewhere = external(ctx, params, members, table)
     if elsewhere is not None:
@@ -81,6 +75,7 @@ def merge(
     ctx.progress("bootstrap", 0, 1)
     predictions = read_predictions(merged, members, table, order)
     found = analyse(predictions, replicates=params.bootstrap, seed=params.seed)
+    worth = worth_found(ctx, params, members, table, question, predictions)
     legacy = _legacy(ctx, params) if params.legacy_protocol else None
     gate = _gate(ctx)
     verdict = verdict_document(
@@ -95,14 +90,16 @@ def merge(
         + _warnings(params, members, table, shards)
         + _unused(ctx, params, members),
         controls={"copycat": _copycat(ctx)},
+        worth=worth,
         subgroups=subgroup_member(predictions, tested_metadata(members, table), question),
         cannot_exclude=cannot_exclude(members),
     )
-    tuned = [row for shard in shards for row in shard.result["tuning"]]
+    fitted = [child for child in ctx.children if child.kind == "experiment_shard"]
+    tuned = [row for shard in fitted for row in shard.result["tuning"]]
     figures = verdict_figures(found, question, verdict, predictions) | _sheets(ctx)
     tables = {
         "Scores by class": class_tables(found, question),
-        "Training images over all folds": training_table(c.result for c in shards),
+        "Training images over all folds": training_table(c.result for c in fitted),
         "Hyperparameters chosen over all folds": tuning_table(tuned),
         "Settings": verdict["settings"],
     }
@@ -123,6 +120,18 @@ def merge(
     ctx.artifact("report.html", page.encode(), "text/html")
     draft = ctx.publish_experiment(params.dataset_version_id, verdict, kept)
     return draft.id, verdict
+
+
+def question_of(ctx: JobContext, params: ExperimentParams, members: Cohort) -> Question:
+    """Return what is asked of the predictions."""
+    return Question(
+        members.classes,
+        params.classifier,
+        tuple(parse_arms(params.arms, params.ratios)),
+        _augmented(ctx, params),
+        params.seed,
+        synthesized_by_seed(params),
+    )
 
 
 def _generators(ctx: JobContext, params: ExperimentParams) -> set[str]:

@@ -17,20 +17,31 @@ if TYPE_CHECKING:
     from core.jobs.kinds.experiment import ExperimentParams
     from core.learning.cohort import Cohort
     from core.learning.folds import FoldTable
+    from core.learning.shares import ByShare
 
 _LOOKS_PER_FEATURE = 10
 """Looking for copies takes a tenth of the time that features take."""
 
 
 def view_children(
-    ctx: JobContext, params: ExperimentParams, members: Cohort, table: FoldTable
+    ctx: JobContext,
+    params: ExperimentParams,
+    members: Cohort,
+    table: FoldTable,
+    by_share: ByShare | None = None,
+    role: str = "views",
 ) -> list[ChildSpec]:
-    """Return jobs of up to SHARD_IMAGES views each that some fold needs and the cache has not."""
+    """Return jobs of up to SHARD_IMAGES views each that some fold needs and the cache has not.
+
+    by_share: arms that are run on shares of the training sides; None: those on the whole sides.
+    """
     from core.features.extract import FeatureItem, missing_items
     from core.features.shards import SHARD_IMAGES
     from core.learning.arms import NOISE_VIEW
 
-    keys = _views(ctx, params, members, table) + _noise(ctx, params, table)
+    keys = _views(ctx, params, members, table, by_share)
+    if by_share is None:
+        keys += _noise(ctx, params, table)
     if not keys:
         return []
     items = [FeatureItem(*key) for key in keys]
@@ -47,7 +58,7 @@ def view_children(
         noise = [i.sha256 for i in own if i.dihedral == NOISE_VIEW]
         asked = shared | {"views": views, "noise": noise}
         children.append(
-            ChildSpec(kind="experiment_views", role="views", params=asked, weight=stop - start)
+            ChildSpec(kind="experiment_views", role=role, params=asked, weight=stop - start)
         )
     return children
 
@@ -103,22 +114,29 @@ def gate_report(ctx: JobContext) -> str | None:
 
 
 def _views(
-    ctx: JobContext, params: ExperimentParams, members: Cohort, table: FoldTable
+    ctx: JobContext,
+    params: ExperimentParams,
+    members: Cohort,
+    table: FoldTable,
+    by_share: ByShare | None,
 ) -> list[tuple[str, int]]:
     """Return (sha256, view) of every flip and turn of every fold, each once, in a fixed order."""
     from core.learning.arms import parse_arms
     from core.learning.cohort import usable_synthetic_records
     from core.learning.fold_run import FoldTask, turned_views
+    from core.learning.shares import subsample
 
-    arms = parse_arms(params.arms, params.ratios)
+    whole = {100: parse_arms(params.arms, params.ratios)}
+    asked = whole if by_share is None else {s: parse_arms(ids) for s, ids in by_share.items()}
     found: set[tuple[int, int]] = set()
     for seed in table.seeds:
         synthetic = usable_synthetic_records(synthetic_of(ctx, params, seed))
         for fold in range(table.count):
             train, test = table.sides(seed, fold)
-            found.update(
-                turned_views(FoldTask(members, train, test, synthetic, arms, (), seed, fold, 1))
-            )
+            for share, arms in asked.items():
+                side = subsample(members, train, share, seed, fold)
+                task = FoldTask(members, side, test, synthetic, arms, (), seed, fold, 1)
+                found.update(turned_views(task))
     return [(members.records[row].sha256, view) for row, view in sorted(found)]
 
 

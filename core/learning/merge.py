@@ -101,7 +101,7 @@ def verdict_figures(
     """Return PNG bytes by file name: arms, classes, doses, calibration, confusion of every arm."""
     from core.plots.arms import arms_figure, forest_figure
     from core.plots.confusion import confusion_figure
-    from core.plots.curves import calibration_figure, dose_figure
+    from core.plots.curves import calibration_figure, dose_figure, worth_figure
 
     figures = {
         "arms.png": arms_figure(verdict["arms"], question.classifier, 1 / len(question.classes)),
@@ -111,6 +111,8 @@ def verdict_figures(
         figures["dose_response.png"] = dose_figure(
             verdict["exploratory"]["dose_response"], verdict["exploratory"]["knee"]
         )
+    if (verdict["worth"] or {}).get("curve"):
+        figures["worth.png"] = worth_figure(verdict["worth"])
     if curves := _calibration(found, question, predictions):
         figures["calibration.png"] = calibration_figure(curves)
     for (arm, classifier), known in found.scores.items():

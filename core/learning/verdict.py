@@ -283,6 +283,7 @@ def verdict_document(
     settings: dict[str, Any],
     warnings: Sequence[str],
     controls: Mapping[str, Any] | None = None,
+    worth: dict[str, Any] | None = None,
     subgroups: Sequence[dict[str, Any]] = (),
     cannot_exclude: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -300,6 +301,7 @@ def verdict_document(
         "controls": tests,
         "warnings": [*_small_classes(found, question), *control_warnings(tests), *warnings],
         "exploratory": exploratory_member(found, question),
+        "worth": worth,
         "subgroups": list(subgroups),
         "cannot_exclude": list(cannot_exclude),
     }

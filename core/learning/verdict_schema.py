@@ -153,6 +153,51 @@ class Subgroup(_Closed):
     reason: str | None
 
 
+class LearningPoint(_Closed):
+    """Balanced accuracy of the best remedy with a share of the weak classes' training groups.
+
+    groups and images: real ones of the weak classes on a training side, means over all folds.
+    """
+
+    share: int = Field(ge=1, le=100, description="Per cent.")
+    groups: float
+    images: float
+    score: float
+    interval: Interval
+
+
+Bound = Literal["exact", "at_least", "at_most"]
+
+
+class WorthPoint(_Closed):
+    """``combined`` on a share: how many more real images the best remedy needs to reach its score.
+
+    bound tells whether the number is one, or where the curve ends; null with a reason.
+    """
+
+    share: int = Field(ge=1, le=100, description="Per cent.")
+    groups: float
+    images: float
+    score: float | None
+    interval: Interval | None
+    worth: float | None
+    bound: Bound | None
+    worth_interval: Interval | None
+    interval_bounds: tuple[Bound, Bound] | None
+    reason: str | None
+
+
+class Worth(_Closed):
+    """What the synthetic images are worth in real ones; exploratory."""
+
+    remedy: str
+    classifier: str
+    curve: list[LearningPoint]
+    combined: list[WorthPoint]
+    reason: str | None
+    notes: list[str]
+
+
 class Copycat(_Closed):
     """Near-copies of real images, declared new: what the privacy gate kept out, and let pass.
 
@@ -186,6 +231,7 @@ class VerdictDocument(_Closed):
     controls: Controls
     warnings: list[str]
     exploratory: Exploratory
+    worth: Worth | None = Field(description="Null when it was not asked for.")
     subgroups: list[Subgroup]
     cannot_exclude: list[str]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.plots.confusion import png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def dose_figure(doses: Sequence[Mapping[str, Any]], knee: Mapping[str, Any] | None) -> bytes:
@@ -56,3 +59,46 @@ def calibration_figure(curves: Mapping[str, Sequence[tuple[float, float, int]]])
     axes.legend(frameon=False, fontsize=8)
     axes.grid(color="#e6e6e6", lw=0.6)
     return png(figure)
+
+
+def worth_figure(worth: Mapping[str, Any]) -> bytes:
+    """Return a PNG of the learning curve of the best remedy, and of ``combined`` on its shares.
+
+    worth: the member of verdict.json, with a curve. Points are the scores with their intervals; the
+    line is monotone, and dotted lines lead from each diamond to where the line is as high, or to
+    the end of the line.
+    """
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from core.learning.worth import isotonic
+
+    figure = Figure(figsize=(7.2, 4.0), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    curve = worth["curve"]
+    sizes = [p["images"] for p in curve]
+    line = isotonic(np.array([[p["score"] for p in curve]]))[0]
+    axes.plot(sizes, line, "-", color="#4d4d4d", lw=1.5, label=f"{worth['remedy']}, made monotone")
+    _scores(axes, curve, "o", "#4d4d4d", "")
+    known = [p for p in worth["combined"] if p["score"] is not None]
+    _scores(axes, known, "D", "#2166ac", "combined")
+    for point in known:
+        ends = [point["images"], point["images"] + point["worth"]]
+        axes.plot(ends, [point["score"]] * 2, ":", color="#2166ac", lw=1.2)
+    axes.set_xlabel("real training images of the weak classes (means over folds)")
+    axes.set_ylabel("balanced accuracy (95 % interval)")
+    axes.set_title("Worth in real images")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.grid(color="#e6e6e6", lw=0.6)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return png(figure)
+
+
+def _scores(
+    axes: Axes, points: Sequence[Mapping[str, Any]], mark: str, colour: str, label: str
+) -> None:
+    for place, point in enumerate(points):
+        axes.plot([point["images"]] * 2, point["interval"], color=colour, lw=1, alpha=0.6)
+        name = label if not place else ""
+        axes.plot([point["images"]], [point["score"]], mark, color=colour, ms=5, label=name or None)

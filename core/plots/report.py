@@ -32,6 +32,7 @@ from core.plots.report_wording import (
     headline,
     method_statement,
 )
+from core.plots.report_worth import worth_view
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -48,6 +49,7 @@ _PLACED = (
     "calibration",
     "privacy",
     "copycat",
+    "worth",
 )
 """Pictures that stand in a section of their own."""
 
@@ -145,6 +147,7 @@ def _common(
         "explored": exploratory_view(verdict),
         "gate": gate_view(verdict),
         "copycat": copycat_view(verdict),
+        "worth": worth_view(verdict),
         "legacy": legacy_table(verdict),
         "legacy_why": LEGACY_WHY,
         "methods": method_statement(verdict, dataset),

@@ -76,6 +76,9 @@ _CAPTIONS = {
     "bins inside each fold's model.",
     "privacy": "Synthetic images that show a real one which they do not declare: in each pair the "
     "real image left, the synthetic one right.",
+    "worth": "Learning curve of the best remedy without synthesis over the real images of the weak "
+    "classes, made monotone (line), and real and synthetic images together (diamonds). The way to "
+    "the right until the line is as high is what the synthetic images are worth.",
     "copycat": "Near-copies that the privacy gate kept out: in each pair the real image left, its "
     "near-copy right.",
     "arms": "Balanced accuracy of each arm with its 95 % interval.",

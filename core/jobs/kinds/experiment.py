@@ -107,6 +107,12 @@ class ExperimentParams(Params):
     ratios: list[float] = Field(
         default_factory=list, max_length=20, description="Adds arms combined_r<ratio>."
     )
+    worth: bool = Field(
+        False,
+        description="Also ask what the synthetic images are worth in real ones: the best remedy "
+        "and the arm combined on shares of the weak classes' groups. About as many fits again as "
+        "seven arms of the primary classifier.",
+    )
     bootstrap: int = Field(10_000, ge=200, le=100_000, description="Replicates.")
     legacy_protocol: bool = Field(True, description="Run the course project's protocol beside it.")
     legacy_per_class: int = Field(30, ge=0, le=10_000)
@@ -201,6 +207,8 @@ def _check_names(params: ExperimentParams) -> None:
         raise invalid("/arms", "The arm real is the line that all others are measured against")
     BACKBONES.get(params.backbone, "/backbone")
     classifiers(params)
+    if params.worth and "combined" not in {arm.id for arm in arms}:
+        raise invalid("/worth", "What synthetic images are worth is read off the arm combined")
     if not (
         params.synthetic_version_ids or params.synthetic_version_per_repeat or params.synthesis
     ):
@@ -290,8 +298,9 @@ def _check_synthesis(params: ExperimentParams, inputs: Inputs) -> None:
 def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | Children:
     """Judges on real images whether adding synthetic images to training helps, arm by arm."""
     from core.jobs.experiment_children import features_params, fold_children, synthesis_children
-    from core.jobs.experiment_merge import merge
+    from core.jobs.experiment_merge import merge, question_of
     from core.jobs.experiment_plan import copycat_children, gate_children, view_children
+    from core.jobs.experiment_worth import worth_step
     from core.learning.cohort import cohort
     from core.learning.folds import fold_table
 
@@ -326,8 +335,11 @@ def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | 
         return Children(
             phase="folds",
             children=tuple(fold_children(ctx, params, members, table)),
-            span=(0.55, 0.95),
+            span=(0.55, 0.75 if params.worth else 0.95),
         )
+    worth = worth_step(ctx, params, members, table, question_of(ctx, params, members))
+    if worth is not None:
+        return worth
     experiment_id, verdict = merge(ctx, params, members, table)
     return ExperimentResult(
         experiment_id=experiment_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,7 +29,8 @@ class ExperimentShardParams(Params):
 
     seed is the repeat's; fold_table_sha256 is of the table of this seed alone; gate_sha256 is of
     the privacy.json that names the synthetic images to keep out, copycat_sha256 of the copycat.json
-    that names the near-copies which the gate let pass.
+    that names the near-copies which the gate let pass. by_share are arms that are run on so many
+    per cent of the weak classes' training groups.
     """
 
     model_config = ConfigDict(
@@ -54,7 +55,8 @@ class ExperimentShardParams(Params):
 
     dataset_version_id: VersionId
     synthetic_version_ids: list[VersionId]
-    arms: list[str] = Field(min_length=1)
+    arms: list[str]
+    by_share: dict[Annotated[int, Field(ge=1, le=99)], list[str]] = Field(default_factory=dict)
     backbone: str
     classifiers: dict[str, dict[str, Any]] = Field(min_length=1)
     tuning: TuningBudget | None
@@ -98,6 +100,7 @@ def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> Experime
     from core.learning.fold_run import FoldTask, run_fold
     from core.learning.folds import check_same, fold_table
     from core.learning.predictions import write_part
+    from core.learning.shares import run_shares
     from core.learning.tuning import Budget
 
     members = cohort(ctx.manifest(params.dataset_version_id))
@@ -126,11 +129,17 @@ def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> Experime
         budget=Budget(**params.tuning.model_dump()) if params.tuning else None,
         copies=passed_copies(near_copies, members),
     )
-    outcome = run_fold(
-        task,
-        lambda keys: load_features(ctx, keys, params.backbone),
-        lambda done, total: ctx.progress("fitting", done, total),
-    )
+
+    def load(keys: Sequence[tuple[str, int]]) -> NDArray[np.float32]:
+        return load_features(ctx, keys, params.backbone)
+
+    def tick(done: float, total: float) -> None:
+        ctx.progress("fitting", done, total)
+
+    if params.by_share:
+        outcome = run_shares(task, params.by_share, load, tick)
+    else:
+        outcome = run_fold(task, load, tick)
     path = ctx.scratch / "part.parquet"
     rows = write_part(path, members, test, params.seed, params.fold, outcome.blocks)
     ctx.artifact("part.parquet", path, "application/vnd.apache.parquet")
