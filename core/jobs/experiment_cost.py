@@ -21,6 +21,8 @@ SHARD_SECONDS = 2.0
 """Of a fold beside its fits: libraries, manifests, features and firewall."""
 REPORT_SECONDS = 10.0
 """Bootstrap of 10,000 replicates and report, for the default arms of one classifier."""
+TONE_SECONDS = 0.05
+"""Looking at an image's skin."""
 TURNS = 7
 MEASURED_DIMENSION = 1280
 
@@ -88,6 +90,8 @@ def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
     shards = sides * (2 if params.worth else 1)
     seconds = images / IMAGES_PER_SECOND + (made + copied) * GATE_SHARE / IMAGES_PER_SECOND
     seconds += _synthesis_seconds(params, inputs) * params.repeats
+    if params.apparent_tone:
+        seconds += sum(sizes.real.values()) * TONE_SECONDS
     seconds += shards * SHARD_SECONDS + sides * _fold_seconds(params, sizes)
     return Cost(seconds=seconds + REPORT_SECONDS, images=images, children=shards + 3)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.jobs.context import ChildResult, JobContext
 from core.jobs.experiment_plan import copycat_report, gate_report
+from core.jobs.experiment_tone import tone_statement, tones
 from core.jobs.experiment_versions import (
     given_versions,
     synthesized,
@@ -77,7 +78,7 @@ def merge(
     found = analyse(predictions, replicates=params.bootstrap, seed=params.seed)
     worth = worth_found(ctx, params, members, table, question, predictions)
     legacy = _legacy(ctx, params) if params.legacy_protocol else None
-    gate = _gate(ctx)
+    gate, seen = _gate(ctx), tones(ctx)
     verdict = verdict_document(
         found,
         question,
@@ -85,13 +86,14 @@ def merge(
         design=params.design,
         fold_table_sha256=table.sha256,
         legacy=legacy,
-        settings=_settings(ctx, params, question, table) | {"privacy_gate": gate},
+        settings=_settings(ctx, params, question, table)
+        | {"privacy_gate": gate, "apparent_tone": tone_statement(seen)},
         warnings=_kept_out(gate)
         + _warnings(params, members, table, shards)
         + _unused(ctx, params, members),
         controls={"copycat": _copycat(ctx)},
         worth=worth,
-        subgroups=subgroup_member(predictions, tested_metadata(members, table), question),
+        subgroups=subgroup_member(predictions, tested_metadata(members, table, seen), question),
         cannot_exclude=cannot_exclude(members),
     )
     fitted = [child for child in ctx.children if child.kind == "experiment_shard"]

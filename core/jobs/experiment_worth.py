@@ -59,7 +59,7 @@ def _shards(ctx: JobContext, params: ExperimentParams, remedy: str) -> list[Chil
     """Return the jobs of all folds once more, on shares of their training sides."""
     arms = {str(share): ids for share, ids in arms_by_share(remedy, PRIMARY_ARM).items()}
     primary = classifiers(params)[params.classifier]
-    changed = {
+    changed: dict[str, Any] = {
         "arms": [],
         "by_share": arms,
         "classifiers": {params.classifier: primary},

@@ -47,6 +47,7 @@ def _text(value: Any) -> str | None:
 
 ATTRIBUTES: Mapping[str, Callable[[Any], str | None]] = {
     "fitzpatrick": _fitzpatrick,
+    "apparent_tone": _text,
     "sex": _text,
     "age": _age,
     "localization": _text,
@@ -54,11 +55,21 @@ ATTRIBUTES: Mapping[str, Callable[[Any], str | None]] = {
 }
 
 
-def tested_metadata(members: Cohort, table: FoldTable) -> list[dict[str, Any]]:
-    """Return what the dataset says about each tested image, in the order of Predictions."""
+def tested_metadata(
+    members: Cohort, table: FoldTable, tones: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[dict[str, Any]]:
+    """Return what is known about each tested image, in the order of Predictions.
+
+    That is what the dataset says, and by image id the group of its apparent tone, as measured: a
+    column of that name in the dataset does not count.
+    """
     import numpy as np
 
-    return [members.records[i].metadata for i in np.flatnonzero(table.tested).tolist()]
+    records = [members.records[i] for i in np.flatnonzero(table.tested).tolist()]
+    measured = tones or {}
+    return [
+        {**r.metadata, "apparent_tone": measured.get(r.image_id, {}).get("group")} for r in records
+    ]
 
 
 def subgroup_member(

@@ -19,6 +19,7 @@ from core.plots.report_wording import arm_name
 
 _ATTRIBUTES = {
     "fitzpatrick": "Fitzpatrick skin type",
+    "apparent_tone": "Apparent tone, uncalibrated (ITA of the healthy skin around the lesion)",
     "sex": "Sex",
     "age": "Age in years",
     "localization": "Site on the body",
@@ -46,6 +47,7 @@ def exploratory_view(verdict: Mapping[str, Any]) -> dict[str, Any]:
         "knee": _knee_sentence(explored.get("knee")),
         "external": _external_table(explored),
         "subgroups": _subgroup_tables(_maps(verdict.get("subgroups"))),
+        "tone": _tone_sentence((verdict.get("settings") or {}).get("apparent_tone")),
         "cannot_exclude": [str(text) for text in verdict.get("cannot_exclude") or ()],
     }
 
@@ -142,6 +144,32 @@ def _subgroup_tables(rows: list[Mapping[str, Any]]) -> list[Table]:
         )
         for attribute, own in by_attribute.items()
     ]
+
+
+_ABSTAINED = {
+    "not_colour": "not in colour",
+    "no_lesion": "no lesion found that can be trusted",
+    "not_skin": "what surrounds the lesion does not look like skin",
+    "no_ring": "no healthy ring around the lesion",
+    "uneven": "the ring is uneven",
+    "tinted": "light or lens tint the skin",
+}
+
+
+def _tone_sentence(tone: Any) -> str:
+    """Say on how many images the apparent tone could be measured, and why not on the others."""
+    if not isinstance(tone, Mapping):
+        return ""
+    missing = ", ".join(
+        f"{_ABSTAINED.get(str(reason), str(reason))} ({count(n)})"
+        for reason, n in sorted((tone.get("abstained") or {}).items(), key=lambda kv: -kv[1])
+    )
+    return (
+        f"Apparent tone was measured on {count(tone.get('measured'))} of "
+        f"{count(tone.get('images'))} images from a healthy ring around the lesion. Light, camera "
+        "and lens are unknown: it is no skin type, and a row of it is no statement about people "
+        f"with that skin.{f' The others abstain: {missing}.' if missing else ''}"
+    )
 
 
 def _differences(

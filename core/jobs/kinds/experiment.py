@@ -113,6 +113,10 @@ class ExperimentParams(Params):
         "and the arm combined on shares of the weak classes' groups. About as many fits again as "
         "seven arms of the primary classifier.",
     )
+    apparent_tone: bool = Field(
+        True,
+        description="Measure the healthy skin around each lesion for a subgroup by apparent tone.",
+    )
     bootstrap: int = Field(10_000, ge=200, le=100_000, description="Replicates.")
     legacy_protocol: bool = Field(True, description="Run the course project's protocol beside it.")
     legacy_per_class: int = Field(30, ge=0, le=10_000)
@@ -300,6 +304,7 @@ def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | 
     from core.jobs.experiment_children import features_params, fold_children, synthesis_children
     from core.jobs.experiment_merge import merge, question_of
     from core.jobs.experiment_plan import copycat_children, gate_children, view_children
+    from core.jobs.experiment_tone import tone_children
     from core.jobs.experiment_worth import worth_step
     from core.learning.cohort import cohort
     from core.learning.folds import fold_table
@@ -328,6 +333,7 @@ def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | 
         others = [
             *gate_children(ctx, params, members),
             *copycat_children(params),
+            *tone_children(params, members, table),
             *view_children(ctx, params, members, table),
         ]
         return Children(phase="features", children=(features, *others), span=(0.25, 0.55))

@@ -70,6 +70,7 @@ class ExperimentStep(_Step):
     )
     ratios: list[float] | None = Field(None, max_length=20)
     worth: bool | None = None
+    apparent_tone: bool | None = None
     bootstrap: int | None = Field(None, ge=200, le=100_000)
     legacy_protocol: bool | None = None
     legacy_per_class: int | None = Field(None, ge=0, le=10_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,12 +138,12 @@ CURVE = {"class_weight_g10": 0.50, "class_weight_g25": 0.60, "class_weight_g50":
 CURVE |= {"class_weight_g75": 0.75}
 
 
-def member(**combined: float) -> list[dict[str, object]]:
+def member(**combined: float) -> list[dict[str, Any]]:
     shared = judged(CURVE | combined)
     whole = judged({"class_weight": 0.80})
     found = worth_member(whole, shared, QUESTION, "class_weight", SIZES, replicates=500, seed=0)
     assert [p["share"] for p in found["curve"]] == list(SHARES)
-    rows: list[dict[str, object]] = found["combined"]
+    rows: list[dict[str, Any]] = found["combined"]
     return rows
 
 
@@ -151,8 +152,8 @@ def test_the_worth_is_the_horizontal_distance_with_an_interval() -> None:
     assert ten["worth"] == pytest.approx(30, abs=4)  # from 20 images to 50
     assert quarter["worth"] == pytest.approx(0, abs=4)
     assert half["worth"] == pytest.approx(50, abs=10)  # from 100 to 150
-    low, high = ten["worth_interval"]  # type: ignore[misc]
-    assert low < ten["worth"] < high  # type: ignore[operator]
+    low, high = ten["worth_interval"]
+    assert low < ten["worth"] < high
     assert ten["bound"] == "exact"
 
 
