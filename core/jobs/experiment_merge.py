@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.jobs.context import ChildResult, JobContext
 from core.jobs.experiment_plan import copycat_report, gate_report
+from core.jobs.experiment_record import record, record_warnings
 from core.jobs.experiment_tone import tone_statement, tones
 from core.jobs.experiment_versions import (
     given_versions,
@@ -87,8 +88,10 @@ def merge(
         fold_table_sha256=table.sha256,
         legacy=legacy,
         settings=_settings(ctx, params, question, table)
+        | record(ctx, params, members, table)
         | {"privacy_gate": gate, "apparent_tone": tone_statement(seen)},
         warnings=_kept_out(gate)
+        + record_warnings(ctx, members)
         + _warnings(params, members, table, shards)
         + _unused(ctx, params, members),
         controls={"copycat": _copycat(ctx)},

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from core.jobs.context import Artifact, ChildResult, JobContext
+from core.jobs.environment import versions
+from core.jobs.experiment_record import SOFTWARE
 from core.jobs.kinds.pipeline import (
     PipelineParams,
     PipelineResult,
@@ -20,10 +21,6 @@ from core.manifest import canonical_json
 from core.plots.dataset import class_balance
 from core.plots.report import pipeline_report
 
-_SOFTWARE = (
-    *("dermsynth3d", "numpy", "scipy", "scikit-learn", "torch", "torchvision"),
-    *("opencv-python-headless", "pillow", "pyarrow", "matplotlib"),
-)
 _PICTURES = (".png", ".jpg", ".webp")
 
 
@@ -139,15 +136,8 @@ def _provenance(
         "Experiment": verdict.get("settings") or {},
         "Request": params.model_dump(mode="json", exclude_none=True),
         "Jobs": {"pipeline": ctx.job_id} | {role: child.id for role, child in done.items()},
-        "Software": {name: found for name in _SOFTWARE if (found := _version(name))},
+        "Software": versions(SOFTWARE),
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 def _bytes(ctx: JobContext, artifact: Artifact) -> bytes:

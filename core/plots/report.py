@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.plots.report_controls import copycat_view
 from core.plots.report_exploratory import exploratory_view
+from core.plots.report_methods import method_sections
 from core.plots.report_numbers import count, finite, number
 from core.plots.report_pictures import Picture, pictures
 from core.plots.report_privacy import gate_view
@@ -30,7 +31,6 @@ from core.plots.report_wording import (
     arm_name,
     group_statement,
     headline,
-    method_statement,
 )
 from core.plots.report_worth import worth_view
 
@@ -150,7 +150,7 @@ def _common(
         "worth": worth_view(verdict),
         "legacy": legacy_table(verdict),
         "legacy_why": LEGACY_WHY,
-        "methods": method_statement(verdict, dataset),
+        "methods": method_sections(verdict, dataset),
         "treatment": bool((verdict.get("settings") or {}).get("generator_augment_is_treatment")),
         "groups_say": group_statement(str(dataset.get("group_basis") or "image")),
         "hashes": _hashes(verdict, dataset),
@@ -199,10 +199,18 @@ def _texts(part: Mapping[str, Any]) -> list[Any]:
 
 
 def _hashes(verdict: Mapping[str, Any], dataset: Mapping[str, Any]) -> list[tuple[str, str]]:
+    settings = verdict.get("settings") or {}
     pairs = [
         ("Dataset version", dataset.get("id")),
         ("Dataset manifest sha256", dataset.get("manifest_sha256")),
         ("Fold table sha256", verdict.get("fold_table_sha256")),
+        ("Weights of the features sha256", settings.get("backbone_sha256")),
+        ("Code sha256", settings.get("code_sha256")),
+        ("Environment sha256", settings.get("environment_sha256")),
+    ]
+    pairs += [
+        (f"Synthetic manifest sha256 ({row.get('role')})", row.get("manifest_sha256"))
+        for row in settings.get("synthetic_manifests") or ()
     ]
     return [(name, str(value)) for name, value in pairs if value]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.plots.report_numbers import bounds, count, finite, interval_text, number, signed
+from core.plots.report_numbers import bounds, finite, interval_text, number, signed
 
 ARM_NAMES = {
     "real": "Real images only",
@@ -211,56 +211,3 @@ def group_statement(basis: str) -> str:
         "or patient may stand on both sides of a split; an optimistic bias from this cannot be "
         "excluded."
     )
-
-
-def method_statement(verdict: Mapping[str, Any], dataset: Mapping[str, Any]) -> list[str]:
-    """Return the paragraphs on how the numbers were made; what is not known is left out."""
-    design = _design(verdict)
-    images, groups = dataset.get("image_count"), dataset.get("groups")
-    size = f"{count(images)} real images" + (f" of {count(groups)} groups" if groups else "")
-    folds, repeats = design.get("folds"), design.get("repeats")
-    if design.get("design") == "holdout":
-        how = (
-            "The official hold-out split was used; training images that share a group with its "
-            "test side were dropped."
-        )
-    else:
-        grid = f"{folds} folds × {repeats} seeds" if folds and repeats else "folds and seeds"
-        how = (
-            f"Stratified, grouped cross-validation ({grid}): each real image is tested once a "
-            "seed, by a model that saw no image of its group, and no synthetic image with a "
-            "parent in its group."
-        )
-    tuning = design.get("hyperparameters") or "the same for all arms"
-    treatment = (
-        " The synthetic images were made by the generator “augment”: plain augmentation is then "
-        "the treatment, so the arm of that name is shown but is no comparator."
-        if design.get("generator_augment_is_treatment")
-        else ""
-    )
-    return [
-        f"{size}. {how} All arms share one frozen fold table and the same test images. Everything "
-        f"that is fitted saw the training side only; hyperparameters: {tuning}.{treatment}",
-        "Balanced accuracy is primary: the mean recall of the classes, from pooled decisions. "
-        "AUROC and calibration are computed inside each fold and averaged. Intervals are 95 % "
-        "percentile bootstrap over test groups, stratified by class; differences are paired on "
-        "the same test images. The intervals are conditional on this dataset and its training "
-        "sets: they do not cover other hospitals, cameras or populations.",
-        "“Helps” needs the lower bound of the difference to be above zero against every "
-        "comparator; “hurts” needs the upper bound against real images alone to be below zero. "
-        "Both have to hold over the classes with at least 20 test groups alone as well, because "
-        "intervals over a handful of groups are too short; without two such classes nothing is "
-        "estimable, "
-        "and anything else is “no evidence”. Per class the same is asked of recall, with Holm's "
-        "correction over the classes tested; a class with too few test groups is not estimable.",
-    ]
-
-
-def _design(verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """Return folds and repeats, whether ``design`` is a word beside them or holds them."""
-    design, settings = verdict.get("design"), verdict.get("settings")
-    inner = dict(settings) if isinstance(settings, Mapping) else {}
-    if isinstance(design, Mapping):
-        kind = design.get("design", design.get("kind", design.get("name", "cv")))
-        return {**inner, **design, "design": kind}
-    return {**inner, "design": design or "cv"}

@@ -70,13 +70,16 @@ def apparent_tone(pixels: Pixels, mask: Pixels | None = None) -> Tone:
     lesion = find_lesion(small, inside, None, automatic=True)
     if lesion.reason is not None:
         return Tone(None, "not_skin" if lesion.reason == "not_skin" else "no_lesion")
-    around = skin_around(small, lesion.mask)
-    around = without_odd(to_log(small), around)
+    around = without_odd(to_log(small), skin_around(small, lesion.mask))
     if around.mean() < _LEAST or _sectors(lesion.mask, around) < _AROUND:
         return Tone(None, "no_ring")
-    if not describe_skin(small, around).plausible:
+    return _of_ring(small, around)
+
+
+def _of_ring(pixels: Pixels, around: Inside) -> Tone:
+    if not describe_skin(pixels, around).plausible:
         return Tone(None, "not_skin")
-    lab = cv2.cvtColor(small[around][None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
+    lab = cv2.cvtColor(pixels[around][None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
     light, yellow = np.median(lab[:, 0]), np.median(lab[:, 2])
     if 1.48 * np.median(np.abs(lab[:, 0] - light)) > _SPREAD:
         return Tone(None, "uneven")
@@ -99,7 +102,5 @@ def _sectors(lesion: Inside, around: Inside) -> int:
     """Return in how many of the sectors around the lesion's centre the ring has pixels."""
     rows, columns = np.nonzero(lesion)
     y, x = np.nonzero(around)
-    angles = np.arctan2(y - rows.mean(), x - columns.mean())
-    return len(
-        np.unique(np.floor((angles + np.pi) / (2 * np.pi) * _SECTORS).clip(max=_SECTORS - 1))
-    )
+    turns = (np.arctan2(y - rows.mean(), x - columns.mean()) + np.pi) / (2 * np.pi)
+    return len(np.unique((turns * _SECTORS).astype(np.int64) % _SECTORS))

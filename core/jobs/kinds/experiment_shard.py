@@ -73,12 +73,14 @@ class ExperimentShardResult(Result):
     """training: images an arm and class; notes: what the report must tell.
 
     tuning: one row an arm and classifier with seed, fold, the chosen candidate and all scores.
+    environment_sha256 is of the wheels and the code that it ran with.
     """
 
     predictions: int
     tuning: list[dict[str, Any]]
     training: dict[str, dict[str, int]]
     notes: list[str]
+    environment_sha256: str
 
 
 @job_kind(
@@ -92,6 +94,7 @@ class ExperimentShardResult(Result):
 )
 def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> ExperimentShardResult:
     """Fits and tests every arm of one fold and publishes its predictions."""
+    from core.jobs.environment import environment_sha256
     from core.jobs.privacy_gate import report_of, without_copies
     from core.learning.arms import parse_arms
     from core.learning.cohort import cohort, usable_synthetic_records
@@ -149,6 +152,7 @@ def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> Experime
         tuning=[place | found.as_json() for found in outcome.tuned],
         training=outcome.training,
         notes=sorted(set(outcome.notes)),
+        environment_sha256=environment_sha256(),
     )
 
 
