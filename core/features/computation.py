@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import InvalidInput
-from core.features import preprocess
 from core.features.cache import FeatureCache, Key
 from core.features.contract import Backbone, Weights
+from core.features.squares import square_of
 
 if TYPE_CHECKING:
     from core.features.network import Network
@@ -119,14 +118,7 @@ class Computation:
                 yield batch, network(np.stack([next(squares) for _ in batch]))
 
     def _square(self, key: Key) -> NDArray[np.uint8]:
-        from core.ingest.images import decode
-
-        sha256 = key[:32].hex()
-        try:
-            pixels = decode(self._ctx.blob(sha256))
-        except InvalidInput as error:
-            raise InvalidInput(f"Image {sha256}: {error.detail}", code=error.code) from error
-        return preprocess.square(preprocess.view(pixels, key[32], key[:32]), self._spec.size)
+        return square_of(self._ctx.blob, key, self._spec.size)
 
 
 def _ahead(

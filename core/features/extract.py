@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.features import preprocess
 from core.features.cache import FeatureCache, Key, key_of
 from core.features.computation import Computation, FeatureContext
-from core.features.contract import BACKBONES, Backbone, Weights
+from core.features.contract import Backbone, Weights, open_backbone
 
 CODE_VERSION = "1"
 """Enters the cache key: raise it when the same pixels would give other features."""
@@ -56,7 +56,7 @@ def features(
     Errors: UnknownName, WeightsMissing, OutOfMemory, StorageFull, NotFound (a blob), InvalidInput
     (a blob that is no image).
     """
-    spec = BACKBONES.get(backbone, pointer="/backbone")
+    spec = open_backbone(backbone, ctx.weights_dir, "/backbone")
     weights = spec.find(ctx.weights_dir)
     cache = cache_for(ctx, spec, weights)
     rows = _rows_by_key(items)
@@ -83,7 +83,7 @@ def missing_items(
     ctx: FeatureContext, items: Sequence[FeatureItem], backbone: str
 ) -> list[FeatureItem]:
     """Return the different items that are not in the cache, in their order; needs no torch."""
-    spec = BACKBONES.get(backbone, pointer="/backbone")
+    spec = open_backbone(backbone, ctx.weights_dir, "/backbone")
     cache = cache_for(ctx, spec, spec.find(ctx.weights_dir))
     keyed = {key_of(item.sha256, item.dihedral): item for item in items}
     found = cache.find(keyed)
@@ -98,9 +98,8 @@ def cache_for(ctx: FeatureContext, spec: Backbone, weights: Weights) -> FeatureC
     """
     facts = (weights.sha256, spec.size, spec.mean, spec.std, preprocess.VERSION, CODE_VERSION)
     digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-    return FeatureCache(
-        ctx.data_dir / "features" / f"{spec.name}-{digest}", spec.dimension, ctx.log
-    )
+    folder = f"{spec.name.replace(':', '_')}-{digest}"
+    return FeatureCache(ctx.data_dir / "features" / folder, spec.dimension, ctx.log)
 
 
 def _rows_by_key(items: Sequence[FeatureItem]) -> dict[Key, list[int]]:

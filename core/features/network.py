@@ -44,7 +44,8 @@ class Network:
         self.device = torch.device(device)
         self.bf16 = has_bf16(device) if bf16 is None else bf16
         self._type = torch.bfloat16 if self.bf16 else torch.float32
-        module = fused(backbone.build(weights))
+        built = backbone.build(weights)
+        module = fused(built) if backbone.traceable else built
         module = module.to(self.device, self._type)
         self._module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._mean = self._per_channel([255 * m for m in backbone.mean])

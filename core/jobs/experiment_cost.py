@@ -129,7 +129,7 @@ def _synthesis_seconds(params: ExperimentParams, inputs: Inputs) -> float:
 
 def _fold_seconds(params: ExperimentParams, sizes: Sizes) -> float:
     """Return what the fits of one fold take, tuning included."""
-    from core.features.contract import BACKBONES
+    from core.features.contract import known_dimension
     from core.jobs.kinds.experiment import arms_of, classifiers
     from core.learning.arms import COPYCAT
     from core.learning.contract import CLASSIFIERS
@@ -146,4 +146,5 @@ def _fold_seconds(params: ExperimentParams, sizes: Sizes) -> float:
         for count in trained + ([] if place else [sizes.on_share(s) for s in more]):
             images = share * count
             seconds += entry.cost.seconds(images) + fits * entry.inner_cost.seconds(kept * images)
-    return seconds * BACKBONES.get(params.backbone).dimension / MEASURED_DIMENSION
+    dimension = known_dimension(params.backbone) or MEASURED_DIMENSION
+    return seconds * dimension / MEASURED_DIMENSION

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from core.db.models import Worker
-from core.features.contract import BACKBONES
+from core.features.contract import BACKBONES, FAMILIES
 from core.jobs.spec import JobKind
 from core.learning.contract import CLASSIFIERS
 from core.services.submit import public_kinds
@@ -38,7 +38,8 @@ def catalog(workers: Sequence[Worker]) -> dict[str, Any]:
                 reports("backbone", name, workers),
             )
             for name, one in BACKBONES
-        ],
+        ]
+        + _families(workers),
         "classifiers": [
             _entry(
                 name,
@@ -50,6 +51,26 @@ def catalog(workers: Sequence[Worker]) -> dict[str, Any]:
             for name, one in CLASSIFIERS
         ],
     }
+
+
+def _families(workers: Sequence[Worker]) -> list[dict[str, Any]]:
+    """Return an entry a family, which says how to add to it, and one for each that a worker has."""
+    entries = []
+    for prefix, family in FAMILIES:
+        told = [row for worker in workers for row in worker.available]
+        here = {
+            row["name"]: row.get("facts") or {}
+            for row in told
+            if row.get("capability") == "backbone" and row["name"].startswith(f"{prefix}:")
+        }
+        entries.append(
+            _entry(f"{prefix}:", family.summary, None, {"family": True, "fix": family.fix}, [])
+        )
+        entries += [
+            _entry(name, family.summary, None, facts, reports("backbone", name, workers))
+            for name, facts in sorted(here.items())
+        ]
+    return entries
 
 
 def _kind(kind: JobKind[Any, Any], workers: Sequence[Worker]) -> dict[str, Any]:

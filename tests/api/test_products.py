@@ -202,7 +202,9 @@ def test_the_schema_of_a_verdict_is_served(api: httpx.Client) -> None:
 def test_the_catalog_says_who_can(world: World, api: httpx.Client) -> None:
     row = {"capability": "backbone", "name": "resnet18", "ok": False, "reason": "no weights",
            "fix": "get them"}  # fmt: skip
-    worker = world.worker("gpu", "cpu", available=[row])
+    added = {"capability": "backbone", "name": "timm:resnet10t", "ok": True, "reason": None,
+             "fix": None, "facts": {"dimension": 512}}  # fmt: skip
+    worker = world.worker("gpu", "cpu", available=[row, added])
     body = api.get("/v1/catalog").json()
     kinds = {kind["name"]: kind for kind in body["job_kinds"]}
     assert kinds["train"]["params"]["type"] == "object"
@@ -214,6 +216,9 @@ def test_the_catalog_says_who_can(world: World, api: httpx.Client) -> None:
     assert backbones["resnet18"]["available"] == [
         {"worker": worker, "ok": False, "reason": "no weights", "fix": "get them"}
     ]
+    assert "core.features.timm_files" in backbones["timm:"]["facts"]["fix"]
+    assert backbones["timm:resnet10t"]["facts"] == {"dimension": 512}
+    assert backbones["timm:resnet10t"]["available"][0]["ok"]
     assert {entry["name"] for entry in body["classifiers"]} >= {"random_forest"}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from core.features.contract import BACKBONES
+from core.features.contract import check_backbone, open_backbone
 from core.jobs.context import Children, Inputs, JobContext
 from core.jobs.kinds.extract_features import IMAGES_PER_SECOND, all_features_first
 from core.jobs.spec import Cost, Params, Result, Seed, VersionId, job_kind
@@ -68,7 +68,7 @@ class EvaluateResult(Result):
 
 def check(params: EvaluateParams, inputs: Inputs) -> None:
     """Refuse versions that cannot be compared."""
-    BACKBONES.get(params.backbone, "/backbone")
+    check_backbone(params.backbone, "/backbone")
     real = inputs.versions[params.dataset_version_id]
     synthetic = inputs.versions[params.synthetic_version_id]
     if real.kind != "real":
@@ -124,7 +124,7 @@ def evaluate(ctx: JobContext, params: EvaluateParams) -> EvaluateResult | Childr
     wanted = _by_backbone(params)
     of_pixels = [metric for metric in dict.fromkeys(params.metrics) if metric in OF_PIXELS]
     for backbone in wanted:
-        BACKBONES.get(backbone).find(ctx.weights_dir)
+        open_backbone(backbone, ctx.weights_dir).find(ctx.weights_dir)
     require(of_pixels, ctx.weights_dir)
     real = [r for r in usable(ctx.manifest(params.dataset_version_id)) if r.source == "real"]
     made = usable(ctx.manifest(params.synthetic_version_id))

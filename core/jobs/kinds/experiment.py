@@ -204,12 +204,12 @@ def _check_versions(params: ExperimentParams, inputs: Inputs) -> None:
 
 
 def _check_names(params: ExperimentParams) -> None:
-    from core.features.contract import BACKBONES
+    from core.features.contract import check_backbone
 
     arms = arms_of(params)
     if "real" not in {arm.id for arm in arms}:
         raise invalid("/arms", "The arm real is the line that all others are measured against")
-    BACKBONES.get(params.backbone, "/backbone")
+    check_backbone(params.backbone, "/backbone")
     classifiers(params)
     if params.worth and "combined" not in {arm.id for arm in arms}:
         raise invalid("/worth", "What synthetic images are worth is read off the arm combined")

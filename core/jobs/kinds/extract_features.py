@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ConfigDict, Field
 
-from core.features.contract import BACKBONES
+from core.features.contract import check_backbone
 from core.jobs.context import Children, ChildSpec, Inputs, JobContext
 from core.jobs.spec import Cost, Params, Result, VersionId, job_kind
 from core.manifest import ImageRecord
@@ -63,7 +63,7 @@ class ExtractFeaturesResult(Result):
 
 def check(params: ExtractFeaturesParams, _inputs: Inputs) -> None:
     """Refuse a backbone that does not exist."""
-    BACKBONES.get(params.backbone, "/backbone")
+    check_backbone(params.backbone, "/backbone")
 
 
 def estimate(params: ExtractFeaturesParams, inputs: Inputs) -> Cost:
@@ -86,11 +86,12 @@ def extract_features(
     ctx: JobContext, params: ExtractFeaturesParams
 ) -> ExtractFeaturesResult | Children:
     """Extracts features of every image that is not quarantined; what is cached is not computed."""
+    from core.features.contract import open_backbone
     from core.features.export import write_features
     from core.features.extract import FeatureItem, features, missing_items
     from core.features.shards import SHARD_IMAGES, unique_items, usable
 
-    spec = BACKBONES.get(params.backbone, "/backbone")
+    spec = open_backbone(params.backbone, ctx.weights_dir, "/backbone")
     weights = spec.find(ctx.weights_dir)
     records = usable(r for v in params.dataset_version_ids for r in ctx.manifest(v))
     items = unique_items(records, [0, *params.dihedral])

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from core.features.contract import BACKBONES
+from core.features.contract import check_backbone
 from core.jobs.context import Children, Inputs, JobContext
 from core.jobs.kinds.extract_features import IMAGES_PER_SECOND, features_first
 from core.jobs.spec import Cost, Params, Result, Seed, VersionId, job_kind
@@ -38,7 +38,7 @@ class ProjectResult(Result):
 
 def check(params: ProjectParams, inputs: Inputs) -> None:
     """Refuse a backbone that does not exist, and versions with too few images for a picture."""
-    BACKBONES.get(params.backbone, "/backbone")
+    check_backbone(params.backbone, "/backbone")
     images = sum(inputs.versions[v].image_count for v in set(params.dataset_version_ids))
     if images < 4:
         raise invalid(

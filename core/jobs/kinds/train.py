@@ -46,10 +46,10 @@ class TrainResult(Result):
 
 def check(params: TrainParams, inputs: Inputs) -> None:
     """Refuse versions and names that cannot be trained."""
-    from core.features.contract import BACKBONES
+    from core.features.contract import check_backbone
     from core.learning.training import check_counts
 
-    BACKBONES.get(params.backbone, "/backbone")
+    check_backbone(params.backbone, "/backbone")
     classifier_params(params)
     versions = [inputs.versions[v] for v in params.dataset_version_ids]
     real = [v for v in versions if v.kind == "real"]

