@@ -142,9 +142,12 @@ def _fold_seconds(params: ExperimentParams, sizes: Sizes) -> float:
     trained = [sizes.arm(arm) for arm in arms_of(params) if arm.id != COPYCAT]
     more = REAL_SHARES + COMBINED_SHARES if params.worth else ()
     seconds = 0.0
-    for place, entry in enumerate(map(CLASSIFIERS.get, classifiers(params))):
+    dimension = known_dimension(params.backbone) or MEASURED_DIMENSION
+    for place, (name, chosen) in enumerate(classifiers(params).items()):
+        entry = CLASSIFIERS.get(name)
+        wide = dimension / MEASURED_DIMENSION if entry.sees == "features" else 1.0
         for count in trained + ([] if place else [sizes.on_share(s) for s in more]):
             images = share * count
-            seconds += entry.cost.seconds(images) + fits * entry.inner_cost.seconds(kept * images)
-    dimension = known_dimension(params.backbone) or MEASURED_DIMENSION
-    return seconds * dimension / MEASURED_DIMENSION
+            final = entry.cost.seconds(images) * entry.passes(chosen)
+            seconds += wide * (final + fits * entry.inner_cost.seconds(kept * images))
+    return seconds

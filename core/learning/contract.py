@@ -1,10 +1,10 @@
-"""What a classifier is: an estimator on feature vectors, and the registry of them."""
+"""What a classifier is: an estimator on feature vectors or on pixels, and all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
@@ -18,7 +18,7 @@ GRID_SIZE = 8
 
 @dataclass(frozen=True, slots=True)
 class FitCost:
-    """CPU seconds of a fit and its predictions on 1,280 features and 7 classes.
+    """CPU seconds of a fit and its predictions on 1,280 features and 7 classes, or on pixels.
 
     ``fixed`` is that of any fit, ``image`` is added for each training image. Measured by
     ``python -m tests.bench fits``.
@@ -37,13 +37,16 @@ class Classifier:
     """A registered classifier.
 
     ``build(params, seed, threads)`` returns an unfitted scikit-learn estimator with ``fit(X, y,
-    sample_weight=...)`` and ``predict_proba``; X is float32, rows x features. ``grouped``: its
+    sample_weight=...)`` and ``predict_proba``. ``sees``: ``features``, X is float32, rows x
+    features; ``pixels``, X is core.learning.pixels.PixelRows, ``fit`` takes a ``monitor`` as well,
+    and its backbone must be trainable. ``grouped``: its
     ``fit`` takes ``groups`` as well, because it holds out images inside. ``trusted`` are the
     type names that skops may load beside its own safe ones. ``weighting`` says what sample weights
     act on, ``caution`` (may be empty) what the card of a model must tell.
 
     ``grid`` holds GRID_SIZE candidates, each a change of parameters, the most useful first: a
-    budget of n takes the first n. ``inner`` are limits that make the fits of tuning cheaper: upper
+    budget of n takes the first n. ``of_arms`` are parameters that an experiment sets, because its
+    arms are what they are about. ``inner`` are limits that make the fits of tuning cheaper: upper
     ones, for the tolerance ``tol`` a lower one. ``cost`` is that of a fit, ``inner_cost`` that of a
     fit of tuning.
     """
@@ -60,6 +63,15 @@ class Classifier:
     cost: FitCost
     inner_cost: FitCost
     grouped: bool
+    sees: Literal["features", "pixels"]
+    of_arms: Mapping[str, Any]
+
+    def passes(self, params: Mapping[str, Any]) -> float:
+        """Return the epochs that parameters ask for in units of those that ``cost`` is of."""
+        if "epochs" not in self.params.model_fields:
+            return 1.0
+        default: int = self.params.model_fields["epochs"].default
+        return float(params["epochs"] / default)
 
     @property
     def tuned(self) -> tuple[str, ...]:
@@ -82,6 +94,8 @@ def classifier(
     trusted: tuple[str, ...] = (),
     caution: str = "",
     grouped: bool = False,
+    sees: Literal["features", "pixels"] = "features",
+    of_arms: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[[P, int, int], Any]], Callable[[P, int, int], Any]]:
     """Register a function as a classifier; its docstring's first line is the summary.
 
@@ -103,6 +117,8 @@ def classifier(
             cost=cost,
             inner_cost=inner_cost,
             grouped=grouped,
+            sees=sees,
+            of_arms=of_arms or {},
         )
         CLASSIFIERS.add(name, entry)
         return build

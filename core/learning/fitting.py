@@ -1,13 +1,14 @@
-"""Fitting one classifier on feature vectors."""
+"""Fitting one classifier on feature vectors or on pixels."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from core.errors import JobFailed
 from core.learning.contract import CLASSIFIERS
+from core.learning.pixels import Monitor, PixelRows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,10 @@ class ClassifierChoice:
     params: dict[str, Any]
 
 
+Rows = Union["NDArray[np.float32]", PixelRows]
+"""What a classifier sees, a row an image; both kinds are indexed alike."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """A fitted classifier; ``labels`` are the class numbers of its probability columns."""
@@ -30,7 +35,7 @@ class Fitted:
     labels: NDArray[np.int64]
     converged: bool
 
-    def probabilities(self, rows: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
+    def probabilities(self, rows: Rows, classes: int) -> NDArray[np.float32]:
         """Return rows x classes; 0 for classes that were not trained."""
         import numpy as np
 
@@ -43,9 +48,12 @@ class Fitted:
         return answer
 
 
-def check_finite(rows: NDArray[np.float32]) -> None:
+def check_finite(rows: Rows) -> None:
     """Raise JobFailed (``features_not_finite``) when a feature is NaN or infinite."""
     import numpy as np
+
+    if isinstance(rows, PixelRows):  # uint8
+        return
 
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(bad):
@@ -58,16 +66,18 @@ def check_finite(rows: NDArray[np.float32]) -> None:
 
 def fit(
     choice: ClassifierChoice,
-    rows: NDArray[np.float32],
+    rows: Rows,
     labels: NDArray[np.int64],
     weights: NDArray[np.float64] | None,
     seed: int,
     threads: int,
     groups: NDArray[np.int64],
+    monitor: Monitor | None = None,
 ) -> Fitted:
-    """Fit a classifier on rows x features; with a single class it always says that class.
+    """Fit a classifier on what it sees; with a single class it always says that class.
 
-    groups tell which rows belong together; only classifiers that hold out rows inside use them. A
+    groups tell which rows belong together; only classifiers that hold out rows inside use them.
+    monitor watches those that train on pixels. A
     ConvergenceWarning becomes ``converged=False``; other warnings pass. JobFailed
     (``features_not_finite``).
     """
@@ -82,7 +92,9 @@ def fit(
     estimator = entry.build(entry.params.model_validate(choice.params), seed, threads)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        tied = {"groups": groups} if entry.grouped else {}
+        tied: dict[str, Any] = {"groups": groups} if entry.grouped else {}
+        if entry.sees == "pixels":
+            tied["monitor"] = monitor
         estimator.fit(rows, labels, sample_weight=weights, **tied)
     converged = True
     for warning in caught:

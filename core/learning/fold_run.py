@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,9 +23,10 @@ from core.learning.cohort import (
     weak_classes,
     with_usable_parents,
 )
+from core.learning.contract import CLASSIFIERS
 from core.learning.copycat import source_of
 from core.learning.firewall import check_no_leak
-from core.learning.fitting import ClassifierChoice, fit, prior_corrected
+from core.learning.fitting import ClassifierChoice, Rows, fit, prior_corrected
 from core.learning.predictions import Block
 from core.learning.tuning import (
     ArmRows,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 FeatureKey = tuple[str, int]
 """A stored image by its hash, and which of its views: 8 flips and turns, noise or a near-copy."""
 
-LoadFeatures = Callable[[Sequence[FeatureKey]], "NDArray[np.float32]"]
+LoadRows = Callable[[Sequence[FeatureKey]], Rows]
 Tick = Callable[[float, float], None]
 
 
@@ -85,6 +86,14 @@ class FoldOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class _Stored:
+    """What the classifiers see of every image that a fold needs, by kind, and where each lies."""
+
+    rows: dict[str, Rows]
+    place: dict[FeatureKey, int]
+
+
+@dataclass(frozen=True, slots=True)
 class _Inner:
     """The inner folds of a side, and what each arm's training keeps in them (by arm id)."""
 
@@ -92,8 +101,13 @@ class _Inner:
     parts: dict[str, NDArray[np.bool_]]
 
 
-def run_fold(task: FoldTask, load: LoadFeatures, tick: Tick) -> FoldOutcome:
+def run_fold(
+    task: FoldTask, load: LoadRows, tick: Tick, load_pixels: LoadRows | None = None
+) -> FoldOutcome:
     """Tune, fit and test every arm and classifier of a fold.
+
+    load returns the features of images, load_pixels the images themselves; each is asked once, for
+    what the classifiers see, and load_pixels is needed when one of them sees pixels.
 
     LeakDetected before the first fit, also when only an inner fold of tuning would see anything of
     the groups that it tests. An arm without any training image has no block; nor has one that is
@@ -106,7 +120,8 @@ def run_fold(task: FoldTask, load: LoadFeatures, tick: Tick) -> FoldOutcome:
     for training in trainings:
         check_no_leak(_records(task.members, synthetic, training), test_records)
     inner = _inner(task, synthetic, trainings)
-    matrix, place = _features(task, synthetic, trainings, load)
+    loaders = {"features": load} | ({"pixels": load_pixels} if load_pixels else {})
+    stored = _stored(task, synthetic, trainings, loaders)
     outcome = FoldOutcome([], {}, [], [])
     total = len(task.arms) * len(task.classifiers)
     for number, (arm, training) in enumerate(zip(task.arms, trainings, strict=True)):
@@ -116,7 +131,7 @@ def run_fold(task: FoldTask, load: LoadFeatures, tick: Tick) -> FoldOutcome:
         if arm.needs_synthetic and not len(side.synthetic):
             outcome.notes.append(f"arm {arm.id}: no synthetic image may be used, so it was not run")
         elif len(training.labels) and not caught:
-            _run_arm(task, arm, training, synthetic, inner, (matrix, place), outcome)
+            _run_arm(task, arm, training, synthetic, inner, stored, outcome)
         tick((number + 1) * len(task.classifiers), total)
     return outcome
 
@@ -127,21 +142,21 @@ def _run_arm(
     training: Training,
     synthetic: Sequence[ImageRecord],
     inner: _Inner,
-    stored: tuple[NDArray[np.float32], dict[FeatureKey, int]],
+    stored: _Stored,
     outcome: FoldOutcome,
 ) -> None:
     """Add the predictions of all classifiers on one arm's training side to the outcome."""
-    matrix, place = stored
-    rows = ArmRows(
-        arm,
-        matrix[[place[key] for key in _keys(task.members, synthetic, training)]],
-        training.labels,
-        training_groups(_row_records(task.members, synthetic, training)),
-        inner.parts.get(arm.id),
-    )
-    test = matrix[_places(task, task.test, place)]
+    place = stored.place
+    groups = training_groups(_row_records(task.members, synthetic, training))
+    here = [place[key] for key in _keys(task.members, synthetic, training)]
+    seen = {
+        kind: ArmRows(arm, matrix[here], training.labels, groups, inner.parts.get(arm.id))
+        for kind, matrix in stored.rows.items()
+    }
     for asked in task.classifiers:
-        choice = asked
+        choice, kind = asked, CLASSIFIERS.get(asked.name).sees
+        rows, matrix = seen[kind], stored.rows[kind]
+        test = matrix[_places(task, task.test, place)]
         if task.budget is not None:
             validation = Validation(
                 inner.table,
@@ -245,13 +260,13 @@ def _keys(
     ]
 
 
-def _features(
+def _stored(
     task: FoldTask,
     synthetic: Sequence[ImageRecord],
     trainings: Sequence[Training],
-    load: LoadFeatures,
-) -> tuple[NDArray[np.float32], dict[FeatureKey, int]]:
-    """Load each feature vector that any arm, tuning or the test needs, once."""
+    loaders: Mapping[str, LoadRows],
+) -> _Stored:
+    """Load each image that any arm, tuning or the test needs, once, as the classifiers see it."""
     needed: dict[FeatureKey, None] = {}
     judged = [*task.test.tolist(), *(task.train.tolist() if task.budget else ())]
     for row in judged:
@@ -259,7 +274,9 @@ def _features(
     for training in trainings:
         needed.update(dict.fromkeys(_keys(task.members, synthetic, training)))
     keys = list(needed)
-    return load(keys), {key: i for i, key in enumerate(keys)}
+    kinds = sorted({CLASSIFIERS.get(choice.name).sees for choice in task.classifiers})
+    rows = {kind: loaders[kind](keys) for kind in kinds}
+    return _Stored(rows, {key: i for i, key in enumerate(keys)})
 
 
 def _counts(training: Training, classes: Sequence[str]) -> dict[str, int]:
@@ -285,7 +302,7 @@ def _fit_predict(
     training: Training,
     rows: ArmRows,
     choice: ClassifierChoice,
-    test: NDArray[np.float32],
+    test: Rows,
     notes: list[str],
 ) -> NDArray[np.float32]:
     fitted = fit(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from core.learning.arms import parse_arms
 from core.learning.cohort import Cohort, weak_classes
-from core.learning.fold_run import FoldOutcome, FoldTask, LoadFeatures, Tick, run_fold
+from core.learning.fold_run import FoldOutcome, FoldTask, LoadRows, Tick, run_fold
 from core.learning.predictions import Block
 
 if TYPE_CHECKING:
@@ -86,7 +86,13 @@ def _turn(group: str, seed: int, fold: int) -> bytes:
     return hashlib.sha256(f"{seed}\n{fold}\n{group}".encode()).digest()
 
 
-def run_shares(task: FoldTask, arms: ByShare, load: LoadFeatures, tick: Tick) -> FoldOutcome:
+def run_shares(
+    task: FoldTask,
+    arms: ByShare,
+    load: LoadRows,
+    tick: Tick,
+    load_pixels: LoadRows | None = None,
+) -> FoldOutcome:
     """Tune, fit and test arms on shares of a fold's training side.
 
     Everything is as in :func:`run_fold` with the smaller side: inner folds, firewall, and only
@@ -101,7 +107,7 @@ def run_shares(task: FoldTask, arms: ByShare, load: LoadFeatures, tick: Tick) ->
         def part(done: float, total: float, start: int = start) -> None:
             tick(start + done / total, len(arms))
 
-        outcome = run_fold(smaller, load, part)
+        outcome = run_fold(smaller, load, part, load_pixels)
         found.blocks.extend(
             Block(share_arm(b.arm, share), b.classifier, b.probabilities) for b in outcome.blocks
         )

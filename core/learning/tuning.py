@@ -16,7 +16,7 @@ from core.learning.arms import Arm, Training, usable_synthetic, weigh
 from core.learning.cohort import Cohort
 from core.learning.contract import CLASSIFIERS
 from core.learning.firewall import check_no_leak
-from core.learning.fitting import ClassifierChoice, fit, prior_corrected
+from core.learning.fitting import ClassifierChoice, Rows, fit, prior_corrected
 from core.learning.scores import confusion, decision_scores
 from core.learning.splits import grouped_folds
 from core.manifest import ImageRecord
@@ -87,7 +87,7 @@ class ArmRows:
     """
 
     arm: Arm
-    features: NDArray[np.float32]
+    features: Rows
     labels: NDArray[np.int64]
     groups: NDArray[np.int64]
     kept: NDArray[np.bool_] | None
@@ -95,10 +95,10 @@ class ArmRows:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """The real images of a training side, that inner folds test: features and class numbers."""
+    """The real images of a training side, that inner folds test: what is seen, class numbers."""
 
     table: InnerTable | None
-    features: NDArray[np.float32]
+    features: Rows
     truth: NDArray[np.int64]
 
 
@@ -197,7 +197,7 @@ def _decisions(
     choice: ClassifierChoice,
     rows: ArmRows,
     kept: NDArray[np.bool_],
-    tests: NDArray[np.float32],
+    tests: Rows,
     seed: int,
     threads: int,
 ) -> NDArray[np.int64]:

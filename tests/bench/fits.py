@@ -10,13 +10,16 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.features.contract import BACKBONES
 from core.learning.contract import CLASSIFIERS
 from core.learning.fitting import ClassifierChoice, fit
+from core.learning.pixels import Start, pixel_rows
 from tests.bench.measure import Row
 
 DIMENSION = 1280
@@ -25,6 +28,7 @@ SHARES = (0.545, 0.16, 0.136, 0.072, 0.05, 0.021, 0.016)
 SIZES = (600, 3000)
 CANDIDATES = 4
 """The default budget of an experiment."""
+PIXEL_IMAGES = 64
 TESTED = 0.25
 """Test images per training image of a fold."""
 
@@ -95,6 +99,36 @@ def cost(name: str, _full: bool) -> Row:
     )
 
 
+def pixel_cost(name: str, _full: bool) -> Row:
+    """Compare the declared cost of training a network with an epoch of the default backbone."""
+    entry, backbone = CLASSIFIERS.get(name), BACKBONES.get("efficientnet_lite0")
+    shape = (PIXEL_IMAGES, backbone.size, backbone.size, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    rows = pixel_rows(pixels, Start(backbone, backbone.find(Path("none")), "cpu"))
+    labels = np.arange(PIXEL_IMAGES, dtype=np.int64) % 7
+    whole = entry.params().model_dump(mode="json")
+
+    def epochs(count: int) -> float:
+        choice = ClassifierChoice(name, whole | {"epochs": count, "patience": count})
+        start = time.process_time()
+        fit(choice, rows, labels, None, 0, 1, np.arange(PIXEL_IMAGES))
+        return time.process_time() - start
+
+    epochs(1)  # loads the libraries
+    measured = (epochs(3) - epochs(1)) / 2 / PIXEL_IMAGES * whole["epochs"]
+    ratio = entry.cost.image / measured
+    return Row(
+        f"fit_{name}",
+        entry.cost.image,
+        "s/image",
+        f"{whole['epochs']} epochs: {measured:.3g} s an image",
+        ratio,
+        "0.5-2x",
+        bool(0.5 <= ratio <= 2),
+    )
+
+
 ROWS: dict[str, Callable[[bool], Row]] = {
-    f"fit_{name}": partial(cost, name) for name, _ in CLASSIFIERS
+    f"fit_{name}": partial(cost if entry.sees == "features" else pixel_cost, name)
+    for name, entry in CLASSIFIERS
 }

@@ -31,6 +31,7 @@ REGISTRIES = {
 HEAVY = (
     *("torch", "torchvision", "cv2", "sklearn", "scipy", "matplotlib", "jinja2", "umap", "numba"),
     *("skops", "pydicom", "warp", "skimage", "efficientnet_lite_pytorch", "joblib", "pandas"),
+    *("timm", "safetensors"),
 )
 BLOCK = f"""
 import importlib.abc, sys

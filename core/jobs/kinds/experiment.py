@@ -205,12 +205,16 @@ def _check_versions(params: ExperimentParams, inputs: Inputs) -> None:
 
 def _check_names(params: ExperimentParams) -> None:
     from core.features.contract import check_backbone
+    from core.learning.contract import CLASSIFIERS
+    from core.learning.finetuning import require_trainable
 
     arms = arms_of(params)
     if "real" not in {arm.id for arm in arms}:
         raise invalid("/arms", "The arm real is the line that all others are measured against")
     check_backbone(params.backbone, "/backbone")
-    classifiers(params)
+    for name in classifiers(params):
+        if CLASSIFIERS.get(name).sees == "pixels":
+            require_trainable(params.backbone, "/backbone")
     if params.worth and "combined" not in {arm.id for arm in arms}:
         raise invalid("/worth", "What synthetic images are worth is read off the arm combined")
     if not (
@@ -249,10 +253,18 @@ def classifiers(params: ExperimentParams) -> dict[str, dict[str, Any]]:
             f"Tuning chooses {fixed[0]} of {params.classifier}: leave it out, or set tuning to "
             "none",
         )
-    chosen = {params.classifier: own.model_dump(mode="json")}
+    compared = sorted(set(params.classifier_params) & set(entry.of_arms))
+    if compared:
+        raise invalid(
+            f"/classifier_params/{compared[0]}",
+            f"An experiment sets {compared[0]} of {params.classifier} to "
+            f"{entry.of_arms[compared[0]]} in all arms, because it is what they compare",
+        )
+    chosen = {params.classifier: own.model_dump(mode="json") | dict(entry.of_arms)}
     for index, name in enumerate(params.other_classifiers):
         other = CLASSIFIERS.get(name, f"/other_classifiers/{index}")
-        chosen.setdefault(name, other.params().model_dump(mode="json"))
+        whole = other.params().model_dump(mode="json")
+        chosen.setdefault(name, whole | dict(other.of_arms))
     return chosen
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.jobs.context import JobContext
-from core.jobs.spec import Params, Result, Seed, VersionId, job_kind
+from core.jobs.spec import Params, Queue, Result, Seed, VersionId, job_kind
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from core.learning.pixels import PixelRows
 
 
 class TuningBudget(BaseModel):
@@ -83,6 +85,14 @@ class ExperimentShardResult(Result):
     environment_sha256: str
 
 
+def queue_for(params: ExperimentShardParams) -> Queue:
+    """Networks are trained where the GPUs are; all else needs none."""
+    from core.learning.contract import CLASSIFIERS
+
+    on_pixels = any(CLASSIFIERS.get(name).sees == "pixels" for name in params.classifiers)
+    return "gpu" if on_pixels else "cpu"
+
+
 @job_kind(
     "experiment_shard",
     params=ExperimentShardParams,
@@ -91,6 +101,7 @@ class ExperimentShardResult(Result):
     profile="torch",
     timeout=4 * 3600.0,
     public=False,
+    queue_for=queue_for,
 )
 def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> ExperimentShardResult:
     """Fits and tests every arm of one fold and publishes its predictions."""
@@ -136,13 +147,16 @@ def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> Experime
     def load(keys: Sequence[tuple[str, int]]) -> NDArray[np.float32]:
         return load_features(ctx, keys, params.backbone)
 
+    def load_images(keys: Sequence[tuple[str, int]]) -> PixelRows:
+        return load_pixels(ctx, keys, params.backbone)
+
     def tick(done: float, total: float) -> None:
         ctx.progress("fitting", done, total)
 
     if params.by_share:
-        outcome = run_shares(task, params.by_share, load, tick)
+        outcome = run_shares(task, params.by_share, load, tick, load_images)
     else:
-        outcome = run_fold(task, load, tick)
+        outcome = run_fold(task, load, tick, load_images)
     path = ctx.scratch / "part.parquet"
     rows = write_part(path, members, test, params.seed, params.fold, outcome.blocks)
     ctx.artifact("part.parquet", path, "application/vnd.apache.parquet")
@@ -163,3 +177,16 @@ def load_features(
     from core.features.extract import FeatureItem, features
 
     return features(ctx, [FeatureItem(sha, turn) for sha, turn in keys], backbone).matrix
+
+
+def load_pixels(ctx: JobContext, keys: Sequence[tuple[str, int]], backbone: str) -> PixelRows:
+    """Return stored images, their flips and turns and noise, as the backbone is shown them."""
+    from core.features.contract import open_backbone
+    from core.features.extract import FeatureItem
+    from core.features.squares import squares
+    from core.learning.pixels import Start, pixel_rows
+
+    spec = open_backbone(backbone, ctx.weights_dir)
+    start = Start(spec, spec.find(ctx.weights_dir), ctx.device)
+    items = [FeatureItem(sha, view) for sha, view in keys]
+    return pixel_rows(squares(ctx, items, spec.size, ctx.scratch / "squares.u1"), start)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from core.ingest.rejects import Rejected
+    from core.learning.fitting import Rows
     from core.learning.model_file import ModelInfo
+    from core.learning.pixels import PixelRows
 
 
 class ImageToPredict(BaseModel):
@@ -75,10 +77,10 @@ class PredictResult(Result):
 )
 def predict(ctx: JobContext, params: PredictParams) -> PredictResult:
     """Classifies images with a trained model; an image that is none gets an error of its own."""
-    from core.learning.model_file import INFO_FILE, MODEL_FILE, load_model
+    from core.learning.model_file import INFO_FILE, load_model, model_blob
 
     files = ctx.inputs.models[params.model_id].files
-    estimator, info = load_model(ctx.blob(files[MODEL_FILE]), ctx.blob(files[INFO_FILE]))
+    estimator, info = load_model(ctx.blob(model_blob(files)), ctx.blob(files[INFO_FILE]))
     stored, errors = _take_in(ctx, params.images)
     chances = _probabilities(ctx, estimator, info, list(dict.fromkeys(stored.values())))
     predictions = [
@@ -130,10 +132,20 @@ def _probabilities(
     ctx: JobContext, estimator: Any, info: ModelInfo, images: Sequence[str]
 ) -> dict[str, dict[str, float]]:
     """Return the probabilities by class of each stored image."""
-    from core.features.extract import FeatureItem, features
-
     if not images:
         return {}
+    seen = _seen if info.preprocessing is None else _pixels
+    rows = _by_class(estimator, info, seen(ctx, info, images))
+    return {
+        sha256: dict(zip(info.classes, row, strict=True))
+        for sha256, row in zip(images, rows.tolist(), strict=True)
+    }
+
+
+def _seen(ctx: JobContext, info: ModelInfo, images: Sequence[str]) -> NDArray[np.float32]:
+    """Return the features of the images, from the very weights that the model was trained on."""
+    from core.features.extract import FeatureItem, features
+
     found = features(ctx, [FeatureItem(sha256) for sha256 in images], info.backbone, persist=False)
     if found.backbone_sha256 != info.backbone_sha256:
         raise JobFailed(
@@ -141,21 +153,29 @@ def _probabilities(
             f"worker has {found.backbone_sha256}. Bring back those weights or train again.",
             code="backbone_changed",
         )
-    rows = _by_class(estimator, info, found.matrix)
-    return {
-        sha256: dict(zip(info.classes, row, strict=True))
-        for sha256, row in zip(images, rows.tolist(), strict=True)
-    }
+    return found.matrix
 
 
-def _by_class(estimator: Any, info: ModelInfo, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+def _pixels(ctx: JobContext, info: ModelInfo, images: Sequence[str]) -> PixelRows:
+    """Return the images as the model's own network sees them; it needs no pretrained weights."""
+    from core.features.contract import BACKBONES
+    from core.features.extract import FeatureItem
+    from core.features.squares import squares
+    from core.learning.pixels import Start, pixel_rows
+
+    backbone = BACKBONES.get(info.backbone)
+    found = squares(ctx, [FeatureItem(sha256) for sha256 in images], backbone.size, None)
+    return pixel_rows(found, Start(backbone, None, ctx.device))
+
+
+def _by_class(estimator: Any, info: ModelInfo, rows: Rows) -> NDArray[np.float64]:
     import numpy as np
 
     from core.learning.fitting import check_finite
 
-    check_finite(matrix)
-    answer = np.zeros((len(matrix), len(info.classes)))
-    answer[:, np.asarray(estimator.classes_, dtype=np.intp)] = estimator.predict_proba(matrix)
+    check_finite(rows)
+    answer = np.zeros((len(rows), len(info.classes)))
+    answer[:, np.asarray(estimator.classes_, dtype=np.intp)] = estimator.predict_proba(rows)
     return answer
 
 

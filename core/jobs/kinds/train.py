@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field, ValidationError
 
 from core.jobs.context import Inputs, JobContext
 from core.jobs.spec import Cost, Params, Result, Seed, VersionId, job_kind
 from core.pointers import invalid, invalid_fields
+
+if TYPE_CHECKING:
+    from core.features.contract import Backbone
+    from core.learning.fitting import Rows
+    from core.learning.model_card import Permission, TrainedOn
+    from core.learning.training import Regime
+
+FIRST = 0.5
+"""Share of the progress bar that reading images fills."""
 
 
 class TrainParams(Params):
@@ -47,10 +56,14 @@ class TrainResult(Result):
 def check(params: TrainParams, inputs: Inputs) -> None:
     """Refuse versions and names that cannot be trained."""
     from core.features.contract import check_backbone
+    from core.learning.contract import CLASSIFIERS
+    from core.learning.finetuning import require_trainable
     from core.learning.training import check_counts
 
     check_backbone(params.backbone, "/backbone")
     classifier_params(params)
+    if CLASSIFIERS.get(params.classifier).sees == "pixels":
+        require_trainable(params.backbone, "/backbone")
     versions = [inputs.versions[v] for v in params.dataset_version_ids]
     real = [v for v in versions if v.kind == "real"]
     if not real:
@@ -77,10 +90,20 @@ def classifier_params(params: TrainParams) -> dict[str, Any]:
         raise invalid_fields(error, "/classifier_params") from error
 
 
-def estimate(_params: TrainParams, inputs: Inputs) -> Cost:
-    """Estimate from images: 30 a second through the backbone, 2 ms each in the classifier."""
+def estimate(params: TrainParams, inputs: Inputs) -> Cost:
+    """Estimate from images: their way through the backbone, and the fit.
+
+    A network that is trained itself passes each image once an epoch, and costs what the
+    classifier's measured epochs say.
+    """
+    from core.learning.contract import CLASSIFIERS
+
     images = sum(v.image_count for v in inputs.versions.values())
-    return Cost(seconds=images / 30 + images * 2e-3 + 10, images=images)
+    entry = CLASSIFIERS.get(params.classifier)
+    if entry.sees == "features":
+        return Cost(seconds=images / 30 + images * 2e-3 + 10, images=images)
+    fit = entry.cost.seconds(images) * entry.passes(classifier_params(params))
+    return Cost(seconds=fit + 10, images=images)
 
 
 @job_kind(
@@ -89,77 +112,156 @@ def estimate(_params: TrainParams, inputs: Inputs) -> Cost:
     result=TrainResult,
     queue="gpu",
     profile="torch",
+    timeout=4 * 3600.0,
     check=check,
     estimate=estimate,
     scopes=("datasets:read", "models:write"),
 )
 def train(ctx: JobContext, params: TrainParams) -> TrainResult:
     """Trains a classifier on images of the train split and judges it on real test images."""
-    import hashlib
-
-    from core.features.extract import FeatureItem, features
+    from core.features.contract import open_backbone
+    from core.jobs.finetune_watch import TrainingWatch
     from core.jobs.privacy_gate import gated
     from core.learning.cohort import training_groups
+    from core.learning.contract import CLASSIFIERS
     from core.learning.fitting import ClassifierChoice, fit
-    from core.learning.model_file import (
-        INFO_FILE,
-        MODEL_FILE,
-        ModelInfo,
-        dump_estimator,
-        dump_info,
-        library_versions,
-    )
-    from core.learning.training import model_card, regime, test_report
-    from core.manifest import canonical_json
-    from core.plots.confusion import confusion_figure
+    from core.learning.model_report import test_report
+    from core.learning.training import regime
 
     plan = regime(gated(ctx, params.dataset_version_ids))
-    items = [FeatureItem(r.sha256) for r in (*plan.train, *plan.test)]
-    found = features(ctx, items, params.backbone)
-    ctx.progress("fitting", 0, 1)
-    choice = ClassifierChoice(params.classifier, classifier_params(params))
+    backbone = open_backbone(params.backbone, ctx.weights_dir, "/backbone")
+    on_pixels = CLASSIFIERS.get(params.classifier).sees == "pixels"
+    rows, sha256 = (_pixels if on_pixels else _features)(ctx, plan, backbone)
     cut = len(plan.train)
+    watch = TrainingWatch(ctx, (FIRST, 1.0))
+    watch.step(0, 1)
     fitted = fit(
-        choice,
-        found.matrix[:cut],
+        ClassifierChoice(params.classifier, classifier_params(params)),
+        rows[:cut],
         plan.train_labels,
         None,
         params.seed,
         ctx.threads,
         training_groups(plan.train),
+        watch,
     )
     if not fitted.converged:
         ctx.log("The classifier reached its iteration limit before it converged")
-    chances = fitted.probabilities(found.matrix[cut:], len(plan.classes))
+    chances = fitted.probabilities(rows[cut:], len(plan.classes))
     report = test_report(plan, chances, params.seed) | {"converged": fitted.converged}
-    model = dump_estimator(fitted.estimator)
-    info = ModelInfo(
-        classes=plan.classes,
-        backbone=params.backbone,
-        backbone_sha256=found.backbone_sha256,
-        dimension=found.matrix.shape[1],
-        classifier=params.classifier,
-        params=choice.params,
-        seed=params.seed,
-        versions=library_versions(),
-        training_version_ids=tuple(params.dataset_version_ids),
-        model_sha256=hashlib.sha256(model).hexdigest(),
-    )
-    name = params.name or _default_name(ctx, params)
-    described = info.as_json()
-    card = model_card(name, described, report)
-    ctx.artifact("model_card.md", card.encode(), "text/markdown")
-    ctx.artifact("report.json", canonical_json(report).encode(), "application/json")
-    picture = confusion_figure(_matrix(report), plan.classes, name)
-    ctx.artifact("confusion.png", picture, "image/png")
-    draft = ctx.publish_model(name, {MODEL_FILE: model, INFO_FILE: dump_info(info)}, described)
+    model_id = _publish(ctx, params, plan, fitted.estimator, backbone, sha256, report)
     return TrainResult(
-        model_id=draft.id,
+        model_id=model_id,
         classes=list(plan.classes),
         n_train=len(plan.train),
         n_test=len(plan.test),
         scores={metric: score["value"] for metric, score in report["scores"].items()},
     )
+
+
+def _features(ctx: JobContext, plan: Regime, backbone: Backbone) -> tuple[Rows, str]:
+    """Return the features of the training images, then of the test images; and their weights."""
+    from core.features.extract import FeatureItem, features
+
+    items = [FeatureItem(r.sha256) for r in (*plan.train, *plan.test)]
+    found = features(ctx, items, backbone.name, span=(0.0, FIRST))
+    return found.matrix, found.backbone_sha256
+
+
+def _pixels(ctx: JobContext, plan: Regime, backbone: Backbone) -> tuple[Rows, str]:
+    """Return the training images, then the test images; and the weights to start from."""
+    from core.features.extract import FeatureItem
+    from core.features.squares import squares
+    from core.learning.pixels import Start, pixel_rows
+
+    weights = backbone.find(ctx.weights_dir)
+    items = [FeatureItem(r.sha256) for r in (*plan.train, *plan.test)]
+    path = ctx.scratch / "squares.u1"
+    found = squares(ctx, items, backbone.size, path, span=(0.0, FIRST))
+    return pixel_rows(found, Start(backbone, weights, ctx.device)), weights.sha256
+
+
+def _publish(
+    ctx: JobContext,
+    params: TrainParams,
+    plan: Regime,
+    estimator: Any,
+    backbone: Backbone,
+    backbone_sha256: str,
+    report: dict[str, Any],
+) -> str:
+    """Hand in the model with its papers; return its id."""
+    import hashlib
+
+    from core.learning.contract import CLASSIFIERS
+    from core.learning.finetuning import Finetuned, preprocessing
+    from core.learning.model_card import model_card
+    from core.learning.model_file import (
+        INFO_FILE,
+        WEIGHT_FILES,
+        ModelInfo,
+        dump_estimator,
+        dump_info,
+        library_versions,
+    )
+    from core.manifest import canonical_json
+    from core.plots.confusion import confusion_figure
+
+    model = dump_estimator(estimator)
+    of_pixels = isinstance(estimator, Finetuned)
+    info = ModelInfo(
+        classes=plan.classes,
+        backbone=params.backbone,
+        backbone_sha256=backbone_sha256,
+        dimension=backbone.dimension,
+        classifier=params.classifier,
+        params=classifier_params(params),
+        seed=params.seed,
+        versions=library_versions(),
+        training_version_ids=tuple(params.dataset_version_ids),
+        model_sha256=hashlib.sha256(model).hexdigest(),
+        preprocessing=preprocessing(backbone) if of_pixels else None,
+        history=estimator.history.as_json() if of_pixels else None,
+    )
+    name = params.name or _default_name(ctx, params)
+    described = info.as_json()
+    card = model_card(name, described, report, *_sources(ctx, params, backbone))
+    ctx.artifact("model_card.md", card.encode(), "text/markdown")
+    ctx.artifact("report.json", canonical_json(report).encode(), "application/json")
+    picture = confusion_figure(_matrix(report), plan.classes, name)
+    ctx.artifact("confusion.png", picture, "image/png")
+    weights = WEIGHT_FILES[CLASSIFIERS.get(params.classifier).sees]
+    files = {weights: model, INFO_FILE: dump_info(info)}
+    return ctx.publish_model(name, files, described).id
+
+
+def _sources(
+    ctx: JobContext, params: TrainParams, backbone: Backbone
+) -> tuple[list[TrainedOn], list[Permission]]:
+    """Return what the card tells of the versions, and of the licences of all that was used."""
+    from core.export.licences import lineage
+    from core.learning.model_card import Permission, TrainedOn
+
+    versions = [ctx.inputs.versions[v] for v in dict.fromkeys(params.dataset_version_ids)]
+    trained = [
+        TrainedOn(
+            id=v.id,
+            dataset=v.dataset_name,
+            kind=v.kind,
+            images=v.image_count,
+            group_basis=v.group_basis,
+            licence=v.licence or "unknown",
+            generator=str(v.generator.get("name")) if v.generator else None,
+        )
+        for v in versions
+    ]
+    texts = {f"dataset {v.dataset_name}": v.licence for v in versions}
+    texts[f"weights of {backbone.name}"] = backbone.licence
+    return trained, [
+        Permission(source, row.source or row.id, row.redistribute, row.derivatives, row.commercial)
+        for source, text in texts.items()
+        for row in lineage([text])
+    ]
 
 
 def _default_name(ctx: JobContext, params: TrainParams) -> str:

@@ -11,6 +11,7 @@ from core.ids import new_id
 from core.ingest.balance import summarise
 from core.jobs.context import (
     ChildResult,
+    ChildSpec,
     ExperimentDraft,
     Inputs,
     ModelDraft,
@@ -49,6 +50,7 @@ class InlineRunner:
         self.models: dict[str, ModelInput] = {}
         self.uploads: dict[str, UploadInput] = {}
         self.kinds_run: list[str] = []
+        self.children: list[ChildSpec] = []
         self._artifacts: dict[str, dict[str, Any]] = {}
 
     def blob(self, data: bytes) -> str:
@@ -115,6 +117,7 @@ class InlineRunner:
             if outcome.children is None:
                 assert outcome.result is not None
                 return self._collected(job_id, kept, outcome.result, messages)
+            self.children.extend(outcome.children.children)
             for child in outcome.children.children:
                 ended = self.run(child.kind, child.params)
                 children.append(self._child(child.kind, child.role, child.params, ended))

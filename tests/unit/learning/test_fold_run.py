@@ -13,7 +13,10 @@ from core.learning.cohort import cohort, usable_synthetic_records, with_usable_p
 from core.learning.copycat import passed_copies
 from core.learning.fitting import ClassifierChoice
 from core.learning.fold_run import FoldTask, run_fold, turned_views
+from core.learning.pixels import PixelRows, pixel_rows
+from core.learning.tuning import Budget
 from tests.unit.learning.made_up import loader, noise, record, sha, synthetic
+from tests.unit.learning.test_finetuning import start
 
 
 def test_an_arm_without_images_has_no_predictions_and_notes_it() -> None:
@@ -139,3 +142,35 @@ def test_when_the_gate_keeps_all_near_copies_out_there_is_nothing_to_score() -> 
     outcome = run_fold(task, loader(noise(names, 3)), lambda *_: None)
     assert [b.arm for b in outcome.blocks] == ["real"]
     assert outcome.notes == []
+
+
+def test_networks_and_vectors_are_fitted_side_by_side() -> None:
+    task, names = fold(["real", "augment", "combined"], 6)
+    small = {"epochs": 1, "batch_size": 8}
+    both = [ClassifierChoice("finetune", small), *task.classifiers]
+    seen: list[Sequence[tuple[str, int]]] = []
+
+    def load_pixels(keys: Sequence[tuple[str, int]]) -> PixelRows:
+        seen.append(keys)
+        shape = (len(keys), 32, 32, 3)
+        pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        return pixel_rows(pixels, start())
+
+    budget = Budget(candidates=2, folds=2)
+    tuned = replace(task, classifiers=both, budget=budget)
+    outcome = run_fold(tuned, loader(noise(names, 3)), lambda *_: None, load_pixels)
+    assert [(b.arm, b.classifier) for b in outcome.blocks] == [
+        (arm, name)
+        for arm in ("real", "augment", "combined")
+        for name in ("finetune", "logistic_regression")
+    ]
+    assert all(np.isfinite(b.probabilities).all() for b in outcome.blocks)
+    assert {len(found.scores) for found in outcome.tuned} == {2}
+    assert len(seen) == 1
+    assert len(set(seen[0])) == len(seen[0])
+    alone = replace(task, classifiers=both[:1])
+
+    def unasked(_: Sequence[tuple[str, int]]) -> NDArray[np.float32]:
+        raise AssertionError("no classifier sees features")
+
+    assert len(run_fold(alone, unasked, lambda *_: None, load_pixels).blocks) == 3

@@ -22,6 +22,7 @@ from core.learning.model_file import (
     dump_info,
     library_versions,
     load_model,
+    model_blob,
 )
 
 RNG = np.random.default_rng(0)
@@ -49,7 +50,7 @@ def stored(folder: Path, data: bytes, info: ModelInfo) -> tuple[Path, Path]:
     return folder / "model.skops", folder / "model.json"
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS.names())
+@pytest.mark.parametrize("name", [n for n, one in CLASSIFIERS if one.sees == "features"])
 def test_every_classifier_comes_back_the_same(name: str, tmp_path: Path) -> None:
     entry = CLASSIFIERS.get(name)
     model = entry.build(entry.params(), 0, 1).fit(X, Y)
@@ -100,3 +101,10 @@ def test_a_strange_description_is_refused(change: dict[str, Any], tmp_path: Path
     (tmp_path / "model.json").write_text(json.dumps(fields))
     (tmp_path / "model.skops").write_bytes(b"")
     refused(tmp_path / "model.skops", tmp_path / "model.json")
+
+
+def test_the_weights_are_found_by_their_name() -> None:
+    assert model_blob({"model.json": "a", "model.skops": "b"}) == "b"
+    assert model_blob({"model.json": "a", "model.safetensors": "c"}) == "c"
+    with pytest.raises(JobFailed, match=r"model\.skops"):
+        model_blob({"model.json": "a", "weights.pickle": "d"})
