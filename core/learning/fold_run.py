@@ -275,7 +275,7 @@ def _stored(
         needed.update(dict.fromkeys(_keys(task.members, synthetic, training)))
     keys = list(needed)
     kinds = sorted({CLASSIFIERS.get(choice.name).sees for choice in task.classifiers})
-    rows = {kind: loaders[kind](keys) for kind in kinds}
+    rows: dict[str, Rows] = {kind: loaders[kind](keys) for kind in kinds}
     return _Stored(rows, {key: i for i, key in enumerate(keys)})
 
 
