@@ -1,0 +1,1 @@
+"""Lesions on a body: meshes, skin, light and cameras in; images and their annotations out."""

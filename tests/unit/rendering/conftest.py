@@ -1,0 +1,20 @@
+"""The prepared body: made once below ``build/``, by whichever test comes first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.rendering.body import Body, body_surface
+from core.rendering.surface import Surface
+
+
+@pytest.fixture(scope="session")
+def bodies() -> Path:
+    return Path("build/bodies").resolve()
+
+
+@pytest.fixture(scope="session")
+def standing(bodies: Path) -> Surface:
+    return body_surface(Body(), bodies)
