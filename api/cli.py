@@ -9,7 +9,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from api.client import ApiProblem, Client, ClientError, JobNotSucceeded
-from api.commands import access, datasets, doctor, files, jobs, keys, stack, submitting, webhooks
+from api.commands import (
+    access,
+    assets,
+    datasets,
+    doctor,
+    files,
+    jobs,
+    keys,
+    stack,
+    submitting,
+    webhooks,
+)
 from api.commands.exits import Exit, epilog, exit_of
 from api.commands.following import Interrupted
 from api.commands.options import add_common
@@ -55,7 +66,18 @@ def parser() -> argparse.ArgumentParser:
     )
     add_common(top, default=None)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (datasets, submitting, jobs, files, keys, access, webhooks, doctor, stack):
+    for module in (
+        datasets,
+        assets,
+        submitting,
+        jobs,
+        files,
+        keys,
+        access,
+        webhooks,
+        doctor,
+        stack,
+    ):
         module.register(commands)
     return top
 

@@ -50,6 +50,9 @@ ArtifactId = Annotated[
 ModelIdPath = Annotated[
     str, AfterValidator(_known_form("mdl", "model")), Path(json_schema_extra=_pattern("mdl"))
 ]
+AssetIdPath = Annotated[
+    str, AfterValidator(_known_form("ast", "asset")), Path(json_schema_extra=_pattern("ast"))
+]
 ExperimentId = Annotated[
     str, AfterValidator(_known_form("exp", "experiment")), Path(json_schema_extra=_pattern("exp"))
 ]

@@ -28,6 +28,7 @@ from api.metrics.service import ServiceMetrics
 from api.rate_limit import RateLimit
 from api.routes import (
     artifacts,
+    assets,
     audit,
     catalog,
     datasets,
@@ -66,6 +67,7 @@ ROUTERS = tuple(
         groups,
         artifacts,
         models,
+        assets,
         experiments,
         catalog,
         keys,

@@ -40,9 +40,9 @@ class FilePart:
 
 @dataclass(slots=True)
 class FormLimits:
-    """What a form may hold: files by field name, and bytes a file."""
+    """What a form may hold: fields that are files, files in each of them, and bytes a file."""
 
-    file_field: str
+    file_fields: tuple[str, ...]
     max_files: int
     max_file_bytes: int
 
@@ -138,16 +138,15 @@ class Form:
     def _begin_field(self, name: str) -> None:
         if name in self.fields or len(self.fields) >= MAX_FIELDS:
             raise _field_problem(name, "stands there twice, or there are too many fields")
-        if name == self._limits.file_field:
+        if name in self._limits.file_fields:
             raise _field_problem(name, "must be a file")
         self._part = _Part(name, None)
 
     def _begin_file(self, name: str, filename: str) -> None:
-        if name != self._limits.file_field:
-            raise _field_problem(
-                name, f"is not a file field; the file is {self._limits.file_field!r}"
-            )
-        if len(self.files) >= self._limits.max_files:
+        if name not in self._limits.file_fields:
+            known = ", ".join(map(repr, self._limits.file_fields))
+            raise _field_problem(name, f"is not a file field; the file is {known}")
+        if sum(part.field == name for part in self.files) >= self._limits.max_files:
             raise _field_problem(name, f"has more than {self._limits.max_files} files")
         path = self._place()
         with disk_errors():

@@ -42,6 +42,7 @@ TAGS = {
     "jobs": "Asynchronous work, one route per kind.",
     "artifacts": "Files that jobs published.",
     "models": "Trained classifiers.",
+    "assets": "Bodies and backgrounds to render with.",
     "experiments": "Verdicts and the predictions behind them.",
     "catalog": "What can be asked for, and who can do it now.",
     "keys": "API keys and their scopes.",
@@ -79,6 +80,7 @@ def describe(routes: list[Any]) -> dict[str, Any]:
         schemas.pop(name, None)
     schemas["Problem"] = _inlined(Problem.model_json_schema())
     schemas["ImportForm"] = _import_form()
+    schemas["AssetForm"] = _asset_form()
     scopes = _scopes(routes)
     for path, item in document["paths"].items():
         for method in METHODS & set(item):
@@ -124,6 +126,30 @@ def _import_form() -> dict[str, Any]:
         "required": ["file", "name"],
         "additionalProperties": False,
         "properties": {"file": file, **fields},
+    }
+
+
+def _asset_form() -> dict[str, Any]:
+    """Return the schema of the form of an asset: its files and the parameters of their import."""
+    from api.routes.assets import FIELDS, FILES, KIND
+
+    properties = JOB_KINDS.get(KIND).params.model_json_schema()["properties"]
+    fields = {name: _not_null(properties[name]) for name in FIELDS}
+    fields["groups"] = {
+        "type": "string",
+        "description": "Groups of an OBJ that belong to the body, separated by commas.",
+    }
+    files = {
+        name: {"type": "string", "format": "binary"}
+        | {key: properties[field][key] for key in ("description",) if field != "upload_id"}
+        for name, field in FILES.items()
+    }
+    files["file"]["description"] = "The mesh (OBJ or GLB) or the image."
+    return {
+        "type": "object",
+        "required": ["kind", "file", "name"],
+        "additionalProperties": False,
+        "properties": {**files, **fields},
     }
 
 

@@ -20,6 +20,7 @@ Prefix = Literal[
     "job",
     "art",
     "mdl",
+    "ast",
     "exp",
     "req",
     "aud",

@@ -29,6 +29,7 @@ from api.client.failures import (
 from api.client.imports import Imported
 from api.client.records import (
     Artifact,
+    Asset,
     AuditEntry,
     ClassCount,
     Dataset,
@@ -52,6 +53,7 @@ from api.client.transport import RetryPolicy
 __all__ = [
     "ApiProblem",
     "Artifact",
+    "Asset",
     "AuditEntry",
     "ClassCount",
     "Client",

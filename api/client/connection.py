@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from api.client.access import Audit, Groups
+from api.client.assets import Assets
 from api.client.datasets import Datasets
 from api.client.downloads import Artifacts
 from api.client.imports import Imported, default_name, import_key, imported
@@ -54,6 +55,7 @@ class Client:
         self.jobs = Jobs(self._transport)
         self.datasets = Datasets(self._transport)
         self.artifacts = Artifacts(self._transport)
+        self.assets = Assets(self._transport, self.uploads, self.jobs)
         self.models = Models(self._transport)
         self.experiments = Experiments(self._transport)
         self.keys = Keys(self._transport)

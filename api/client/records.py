@@ -146,6 +146,17 @@ class Image(Record):
     parents: list[str] = Field(default_factory=list)
 
 
+class Asset(Record):
+    """A body or a background to render with."""
+
+    id: str
+    kind: str
+    name: str
+    licence: str | None = None
+    created_at: datetime | None = None
+    info: dict[str, Any] = Field(default_factory=dict)
+
+
 class Model(Record):
     id: str
     name: str | None = None

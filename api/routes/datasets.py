@@ -65,7 +65,7 @@ async def create_dataset(
 ) -> Response:
     """Upload an archive (zip, tar, tar.gz) and import it: a job of kind `import`."""
     upload_id = new_id("upl")
-    limits = FormLimits("file", 1, get_settings().max_upload_bytes)
+    limits = FormLimits(("file",), 1, get_settings().max_upload_bytes)
     with Form(limits, lambda: upload_path(upload_id)) as form:
         await form.read(request)
         file = _only_file(form)

@@ -101,7 +101,7 @@ async def predict(
     )
     settings = get_settings()
     folder = settings.data_dir / "staging" / "direct" / new_id("req")
-    limits = FormLimits("images", settings.max_predict_images, MAX_IMAGE_BYTES)
+    limits = FormLimits(("images",), settings.max_predict_images, MAX_IMAGE_BYTES)
     try:
         with Form(limits, lambda: folder / new_id("req")) as form:
             await form.read(request)

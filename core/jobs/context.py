@@ -71,12 +71,26 @@ class UploadInput(_Frozen):
     length: int
 
 
+AssetKind = Literal["body", "background"]
+
+
+class AssetInput(_Frozen):
+    """What images are rendered with: its files by name as blob hashes."""
+
+    id: str
+    kind: AssetKind
+    licence: str
+    files: dict[str, str]
+    info: dict[str, Any]
+
+
 class Inputs(_Frozen):
     """Everything that the parameters of a job refer to, snapshot at submission."""
 
     versions: dict[str, VersionInput] = Field(default_factory=dict)
     models: dict[str, ModelInput] = Field(default_factory=dict)
     uploads: dict[str, UploadInput] = Field(default_factory=dict)
+    assets: dict[str, AssetInput] = Field(default_factory=dict)
 
 
 class Limits(_Frozen):
@@ -123,6 +137,17 @@ class VersionDraft(_Frozen):
 class ModelDraft(_Frozen):
     id: str
     name: str
+    files: dict[str, str]
+    info: dict[str, Any]
+
+
+class AssetDraft(_Frozen):
+    """An asset to be created."""
+
+    id: str
+    kind: AssetKind
+    name: str
+    licence: str
     files: dict[str, str]
     info: dict[str, Any]
 
@@ -248,6 +273,17 @@ class JobContext(Protocol):
     def publish_model(
         self, name: str, files: Mapping[str, Path | bytes], info: Mapping[str, Any]
     ) -> ModelDraft: ...
+
+    def publish_asset(
+        self,
+        kind: AssetKind,
+        name: str,
+        files: Mapping[str, str],
+        *,
+        licence: str,
+        info: Mapping[str, Any],
+    ) -> AssetDraft:
+        """Hand in an asset whose files have been staged, blobs by name."""
 
     def publish_experiment(
         self, dataset_version_id: str, verdict: Mapping[str, Any], predictions: Artifact

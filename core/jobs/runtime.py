@@ -18,6 +18,8 @@ from core.errors import InvalidInput, JobCancelled
 from core.ids import new_id
 from core.jobs.context import (
     Artifact,
+    AssetDraft,
+    AssetKind,
     Children,
     ChildResult,
     ExperimentDraft,
@@ -75,6 +77,7 @@ class Outcome(BaseModel):
     artifacts: tuple[Artifact, ...] = ()
     versions: tuple[VersionDraft, ...] = ()
     models: tuple[ModelDraft, ...] = ()
+    assets: tuple[AssetDraft, ...] = ()
     experiments: tuple[ExperimentDraft, ...] = ()
     metrics: dict[str, float] = Field(default_factory=dict)
     blobs: tuple[str, ...] = ()
@@ -102,6 +105,7 @@ class JobRuntime:
         self._artifacts: dict[str, Artifact] = {}
         self._versions: list[VersionDraft] = []
         self._models: list[ModelDraft] = []
+        self._assets: list[AssetDraft] = []
         self._experiments: list[ExperimentDraft] = []
         self._metrics: dict[str, float] = {}
         self._told_at = 0.0
@@ -260,6 +264,26 @@ class JobRuntime:
         self._models.append(draft)
         return draft
 
+    def publish_asset(
+        self,
+        kind: AssetKind,
+        name: str,
+        files: Mapping[str, str],
+        *,
+        licence: str,
+        info: Mapping[str, Any],
+    ) -> AssetDraft:
+        draft = AssetDraft(
+            id=new_id("ast"),
+            kind=kind,
+            name=name,
+            licence=licence,
+            files=dict(files),
+            info=dict(info),
+        )
+        self._assets.append(draft)
+        return draft
+
     def publish_experiment(
         self, dataset_version_id: str, verdict: Mapping[str, Any], predictions: Artifact
     ) -> ExperimentDraft:
@@ -280,6 +304,7 @@ class JobRuntime:
             artifacts=tuple(self._artifacts.values()),
             versions=tuple(self._versions),
             models=tuple(self._models),
+            assets=tuple(self._assets),
             experiments=tuple(self._experiments),
             metrics=self._metrics,
             blobs=tuple(self._blobs),

@@ -21,7 +21,7 @@ Queue = Literal["gpu", "cpu", "io", "interactive"]
 QUEUES: tuple[Queue, ...] = ("gpu", "cpu", "io", "interactive")
 Profile = Literal["light", "torch"]
 MAX_ATTEMPTS = 3
-RefKind = Literal["version", "model", "upload"]
+RefKind = Literal["version", "model", "upload", "asset"]
 Scope = Literal["datasets:read", "datasets:write", "models:read", "models:write"]
 
 
@@ -51,6 +51,7 @@ ModelId = Annotated[str, Ref("model"), Field(pattern="^mdl_[0-9a-z]{26}$", descr
 UploadId = Annotated[
     str, Ref("upload"), Field(pattern="^upl_[0-9a-z]{26}$", description="A finished upload.")
 ]
+AssetId = Annotated[str, Ref("asset"), Field(pattern="^ast_[0-9a-z]{26}$", description="An asset.")]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="Same seed, same result.")]
 
 

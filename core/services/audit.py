@@ -27,6 +27,8 @@ Action = Literal[
     "upload.delete",
     "group.erase_planned",
     "group.erase_done",
+    "asset.create",
+    "asset.delete",
     "job.create",
     "job.cancel",
     "export.download",

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.db.models import (
     Artifact,
+    Asset,
     Dataset,
     DatasetVersion,
     Experiment,
@@ -54,6 +55,12 @@ def commit_outcome(session: Session, lease: Lease, outcome: Outcome, store: Blob
         size = store.size(model.files.values())
         session.add(TrainedModel(bytes=size, **made, **model.model_dump()))
         charge(session, job.tenant_id, size)
+    for asset in outcome.assets:
+        size = store.size(asset.files.values())
+        session.add(Asset(bytes=size, **made, **asset.model_dump()))
+        charge(session, job.tenant_id, size)
+        details = {"job_id": job.id, "asked_by": asked_by(job), "kind": asset.kind, "bytes": size}
+        record(session, system(job.tenant_id), "asset.create", "asset", asset.id, details)
     session.flush()
     for experiment in outcome.experiments:
         session.add(Experiment(**made, **experiment.model_dump()))

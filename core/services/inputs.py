@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from core.config import get_settings
 from core.db.repositories import inputs as rows
 from core.errors import Conflict, FieldError, InvalidInput, NotFound
-from core.jobs.context import Inputs, ModelInput, UploadInput, VersionInput
+from core.jobs.context import AssetInput, Inputs, ModelInput, UploadInput, VersionInput
 from core.jobs.spec import JobKind, Params, Reference, references
 from core.pointers import field_errors
 
@@ -39,6 +39,7 @@ def resolve(session: Session, tenant_id: str, params: Params) -> Inputs:
     versions: dict[str, VersionInput] = {}
     models: dict[str, ModelInput] = {}
     uploads: dict[str, UploadInput] = {}
+    assets: dict[str, AssetInput] = {}
     for reference in references(params):
         match reference.kind:
             case "version":
@@ -47,7 +48,9 @@ def resolve(session: Session, tenant_id: str, params: Params) -> Inputs:
                 models[reference.id] = _model(session, tenant_id, reference)
             case "upload":
                 uploads[reference.id] = _upload(session, tenant_id, reference)
-    return Inputs(versions=versions, models=models, uploads=uploads)
+            case "asset":
+                assets[reference.id] = _asset(session, tenant_id, reference)
+    return Inputs(versions=versions, models=models, uploads=uploads, assets=assets)
 
 
 def _version(session: Session, tenant_id: str, reference: Reference) -> VersionInput:
@@ -77,6 +80,13 @@ def _model(session: Session, tenant_id: str, reference: Reference) -> ModelInput
     if row is None:
         raise _missing("model", reference)
     return ModelInput(id=row.id, files=row.files, info=row.info)
+
+
+def _asset(session: Session, tenant_id: str, reference: Reference) -> AssetInput:
+    row = rows.asset(session, tenant_id, reference.id)
+    if row is None:
+        raise _missing("asset", reference)
+    return AssetInput.model_validate({name: getattr(row, name) for name in AssetInput.model_fields})
 
 
 def _upload(session: Session, tenant_id: str, reference: Reference) -> UploadInput:

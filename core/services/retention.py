@@ -20,7 +20,7 @@ JOBS = 200
 
 
 def delete_old_jobs(factory: sessionmaker[Session], store: BlobStore, days: float) -> int:
-    """Delete trees of jobs that ended before and made no model, experiment or version."""
+    """Delete trees of jobs that ended before and made no model, asset, experiment or version."""
     deleted, after = 0, ""
     while True:
         with factory.begin() as session:

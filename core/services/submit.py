@@ -133,7 +133,7 @@ def write(session: Session, new: Sequence[Prepared]) -> dict[str, Written | TooM
 def _follow(session: Session, principal: Principal, written: Written) -> None:
     job = written.job
     if not JOB_KINDS.get(job.kind).diagnostic:
-        used = [job.inputs[what] for what in ("versions", "uploads", "models")]
+        used = [job.inputs[what] for what in ("versions", "uploads", "models", "assets")]
         details = {"kind": job.kind, "inputs": [one for ids in used for one in ids]}
         record(session, principal, "job.create", "job", job.id, details)
     if written.place.before < hints.ENOUGH:

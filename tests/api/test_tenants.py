@@ -49,7 +49,7 @@ class Two:
         found = []
         with self.world.sessions() as session:
             for table in ("datasets", "dataset_versions", "images", "uploads", "jobs", "artifacts",
-                          "models", "experiments", "sessions", "api_keys", "webhooks",
+                          "models", "assets", "experiments", "sessions", "api_keys", "webhooks",
                           "webhook_deliveries"):  # fmt: skip
                 rows = text(
                     f"SELECT (to_jsonb(t) - 'last_used_at')::text FROM {table} t"

@@ -185,6 +185,7 @@ def everything(world: World, tenant: str, secret: str) -> dict[str, str]:
     job = api.post("/v1/jobs/noop", json={}).json()["id"]
 
     def make(run: Any) -> None:
+        run.publish_asset("body", "body", {"mesh": world.store.add(b"m")}, licence="", info={})
         file = run.artifact("predictions.parquet", parquet(), "application/octet-stream")
         run.publish_experiment(version.id, {"design": "cv"}, file)
 
@@ -203,6 +204,7 @@ def everything(world: World, tenant: str, secret: str) -> dict[str, str]:
         "upl": upload,
         "job": job,
         "art": outcome.artifacts[0].id,
+        "ast": outcome.assets[0].id,
         "mdl": world.model(job, tenant),
         "exp": outcome.experiments[0].id,
         "key": api.get("/v1/keys").json()["items"][0]["id"],

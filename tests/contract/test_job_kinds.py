@@ -32,6 +32,7 @@ def world(shared_stack: Harness, tmp_path_factory: pytest.TempPathFactory) -> Wo
     write_dataset(folder / "tiny", seed=3, images=60, size=64)
     made = World(shared_stack)
     made.upload = made.add_upload(zipped(folder / "tiny", folder / "tiny.zip"))
+    made.room = made.add_upload(next(folder.rglob("*.jpg")))
     imported = made.run("import")
     assert imported.result is not None
     made.real = imported.result["dataset_version_id"]

@@ -56,7 +56,7 @@ def test_every_public_kind_has_its_route() -> None:
 
 @pytest.mark.parametrize(
     "absent",
-    ["/v1/assets", "noop", "crash", "sleep", "_shard", "HTTPValidation"],
+    ["noop", "crash", "sleep", "_shard", "HTTPValidation"],
 )
 def test_what_is_not_offered_is_absent(absent: str) -> None:
     assert absent not in as_text(DOCUMENT)

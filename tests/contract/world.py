@@ -49,6 +49,7 @@ class World:
     real: str = ""
     synthetic: str = ""
     model: str = ""
+    room: str = ""
     picture: str = ""
 
     def add_upload(self, archive: Path) -> str:
@@ -80,6 +81,7 @@ class World:
         both = {"dataset_version_ids": [self.real, self.synthetic]}
         return {
             "import": {"upload_id": self.upload, "name": "tiny"},
+            "import_asset": {"kind": "background", "upload_id": self.room, "name": "room"},
             "synthesize": {**real, "counts": {"mel": 70}, "sources": "all", "seed": 7},
             "extract_features": {**both, "dihedral": [0, 1, 2, 3]},  # more than one shard takes
             "train": {"dataset_version_ids": [self.real]},

@@ -14,11 +14,12 @@ import pytest
 from sqlalchemy import delete, select
 
 from core.config import Settings, get_settings
-from core.db.models import Artifact, Job, JobBlob
+from core.db.models import Artifact, Asset, Job, JobBlob
 from core.db.repositories import blob_references, jobs
 from core.errors import BlobVanished
 from core.ids import new_id
 from core.jobs.context import Artifact as StagedArtifact
+from core.jobs.context import AssetDraft
 from core.jobs.runtime import Outcome
 from core.services import garbage
 from core.services.commit import commit_outcome, hold
@@ -140,6 +141,23 @@ def test_what_an_unfinished_job_mentions_is_kept(stack: Engine) -> None:
     stack.cancel(job_id)
     collect(stack.sessions, stack.store, DAY)
     assert not any(exists(stack, sha256) for sha256 in named.values())
+
+
+def test_the_files_of_an_asset_are_kept_until_it_is_deleted(stack: Engine) -> None:
+    mesh = add(stack, b"mesh")
+    lease = stack.claim(stack.submit())
+    assert lease is not None
+    draft = AssetDraft(
+        id=new_id("ast"), kind="body", name="x", licence="", files={"mesh": mesh}, info={}
+    )
+    with stack.sessions.begin() as session:
+        made = Outcome(result={}, assets=(draft,), blobs=(mesh,))
+        assert commit_outcome(session, lease, made, stack.store)
+    age(stack, mesh)
+    assert collect(stack.sessions, stack.store, DAY).removed == 0
+    with stack.sessions.begin() as session:
+        session.delete(session.get_one(Asset, draft.id))
+    assert collect(stack.sessions, stack.store, DAY).removed == 1
 
 
 def test_publishing_again_makes_an_old_blob_young(stack: Engine) -> None:

@@ -39,6 +39,25 @@ class TrainedModel(Owned, Base):
     created_at: Mapped[datetime] = now()
 
 
+class Asset(Owned, Base):
+    """What images are rendered with: a body or a background that a caller has sent."""
+
+    __tablename__ = "assets"
+    __table_args__ = (Index(None, "tenant_id", "id"), Index(None, "job_id"))
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    name: Mapped[str]
+    licence: Mapped[str]
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    created_by: Mapped[str | None]
+    """The key or session that asked for it."""
+    files: Mapped[dict[str, Any]]
+    bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    info: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = now()
+
+
 class Experiment(Owned, Base):
     __tablename__ = "experiments"
     __table_args__ = (Index(None, "tenant_id", "id"), Index(None, "job_id"))

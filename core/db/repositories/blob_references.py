@@ -84,6 +84,13 @@ SOURCES = (
         "AND f.value = ANY(:blobs)",
     ),
     Source(
+        "asset",
+        frozenset({"assets.files"}),
+        """SELECT f.value, f.key || ' of ' || a.id
+        FROM assets a, jsonb_each_text(a.files) f WHERE TRUE""",
+        "AND f.value = ANY(:blobs)",
+    ),
+    Source(
         "unfinished job",
         frozenset({"job_blobs.sha256"}),
         f"""{_UNFINISHED}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import any_, select
 from sqlalchemy.orm import Session
 
-from core.db.models import Dataset, DatasetVersion, TrainedModel, Upload
+from core.db.models import Asset, Dataset, DatasetVersion, TrainedModel, Upload
 from core.db.repositories.jobs import NOW
 
 
@@ -42,6 +42,15 @@ def model(session: Session, tenant_id: str, model_id: str) -> TrainedModel | Non
     return session.scalar(
         select(TrainedModel)
         .where(TrainedModel.id == model_id, TrainedModel.tenant_id == tenant_id)
+        .with_for_update(read=True, key_share=True)
+    )
+
+
+def asset(session: Session, tenant_id: str, asset_id: str) -> Asset | None:
+    """Return an asset; a deletion of it waits."""
+    return session.scalar(
+        select(Asset)
+        .where(Asset.id == asset_id, Asset.tenant_id == tenant_id)
         .with_for_update(read=True, key_share=True)
     )
 

@@ -25,6 +25,7 @@ _OLD_TREES = text("""
     )
     SELECT root, tenant_id, array_agg(id),
         bool_or(EXISTS (SELECT FROM models m WHERE m.job_id = tree.id)
+            OR EXISTS (SELECT FROM assets a WHERE a.job_id = tree.id)
             OR EXISTS (SELECT FROM experiments e WHERE e.job_id = tree.id)
             OR EXISTS (SELECT FROM dataset_versions v WHERE v.job_id = tree.id))
     FROM tree GROUP BY root, tenant_id ORDER BY root

@@ -10,6 +10,7 @@ from typing import Any
 from core.ids import new_id
 from core.ingest.balance import summarise
 from core.jobs.context import (
+    AssetDraft,
     ChildResult,
     ChildSpec,
     ExperimentDraft,
@@ -35,6 +36,7 @@ class InlineOutcome:
     artifacts: dict[str, Path]
     versions: list[VersionDraft]
     models: list[ModelDraft]
+    assets: list[AssetDraft]
     experiments: list[ExperimentDraft]
     messages: list[dict[str, Any]] = field(default_factory=list)
 
@@ -180,6 +182,7 @@ class InlineRunner:
             artifacts={name: self.store.find(a.sha256) for name, a in artifacts.items()},
             versions=[v for o in outcomes for v in o.versions],
             models=[m for o in outcomes for m in o.models],
+            assets=[a for o in outcomes for a in o.assets],
             experiments=[e for o in outcomes for e in o.experiments],
             messages=messages,
         )
