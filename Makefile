@@ -34,7 +34,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv .venv || { echo "python3-venv is needed (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
-	  -c constraints.txt -e '.[api,worker,backbones,embedded,dev]'
+	  -c constraints.txt -e '.[api,worker,backbones,render,embedded,dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)
