@@ -24,9 +24,11 @@ def read_glb(data: bytes, max_pixels: int) -> RawMesh:
     """Read a GLB file that holds everything itself.
 
     Rejected ``external_uri``, ``unsupported_extension``, ``mesh_damaged``, ``mesh_without_uv``,
-    ``mesh_empty``, ``mesh_too_large``, ``several_textures``, ``too_many_pixels``.
+    ``mesh_empty``, ``mesh_too_large``, ``several_textures``, ``too_many_pixels``,
+    ``decode_failed``.
     """
-    _check(_described(data))
+    told = _described(data)
+    _check(told)
     import trimesh
 
     try:
@@ -38,7 +40,16 @@ def read_glb(data: bytes, max_pixels: int) -> RawMesh:
         raise Rejected("mesh_damaged", f"The GLB cannot be read: {error}") from error
     if not meshes or not sum(len(mesh.faces) for mesh in meshes):
         raise Rejected("mesh_empty", "The file has no triangles")
-    return _joined(meshes, max_pixels)
+    mesh = _joined(meshes, max_pixels)
+    if mesh.texture is None and _names_texture(told):
+        raise Rejected("decode_failed", "The GLB's texture does not decode, or is too large")
+    return mesh
+
+
+def _names_texture(told: dict[str, Any]) -> bool:
+    """Tell whether a material has colours of an image; the library passes over a broken one."""
+    surfaces = (entry.get("pbrMetallicRoughness") for entry in _entries(told, "materials"))
+    return any(isinstance(one, dict) and "baseColorTexture" in one for one in surfaces)
 
 
 def _described(data: bytes) -> dict[str, Any]:

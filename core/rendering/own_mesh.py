@@ -220,6 +220,8 @@ def read_parts(data: bytes) -> tuple[tuple[str, ...], NDArray[np.int64]]:
             "parts_invalid",
             f"The parts are neither JSON (names, vertices) nor a name or number a line: {error!r}",
         ) from error
+    if len(names) > len(KNOWN_PARTS):
+        raise Rejected("parts_invalid", f"{len(names)} parts are more than there are on a body")
     if unknown := [name for name in names if name not in KNOWN_PARTS]:
         raise Rejected(
             "parts_invalid",

@@ -36,7 +36,7 @@ def cycle_of_nodes() -> bytes:
 MESHES: dict[str, tuple[Callable[[], bytes], set[str]]] = {
     **{name.replace(" ", "-"): (lambda data=data: data, {code}) for name, (data, code) in
        BAD_FILES.items()},
-    "texture-bomb": (bomb_in_glb, {"too_many_pixels", "mesh_damaged", "mesh_without_uv"}),
+    "texture-bomb": (bomb_in_glb, {"too_many_pixels", "decode_failed", "mesh_damaged"}),
     "polygon-of-a-million": (polygon_of_a_million_corners, {"degenerate_faces"}),
     "too-many-triangles": (too_many_triangles, {"mesh_too_large"}),
     "cycle-of-nodes": (

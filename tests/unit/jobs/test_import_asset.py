@@ -71,6 +71,10 @@ def test_the_texture_inside_a_glb_is_taken(runner: InlineRunner) -> None:
     assert np.all(decode(runner.store.find(own.files["texture"])) == (1, 2, 3))
 
 
+def test_a_broken_texture_inside_a_glb_is_said(runner: InlineRunner) -> None:
+    assert refusal(runner, "body", ball_glb(png()[:40])) == ("decode_failed", "/upload_id")
+
+
 def test_a_background_is_an_image(runner: InlineRunner) -> None:
     (draft,) = run(runner, "background", png(size=(30, 20)), licence="CC0-1.0").assets
     assert list(draft.files) == ["image"] and draft.licence == "CC0-1.0"
