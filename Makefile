@@ -7,6 +7,7 @@
 #   make soak [SEED= MINUTES=30]            mixed load and faults, and build/soak.json
 #   make sheet DATASET= [GENERATOR=]        what a generator makes, seeds 0-47, beside real images
 #   make science                            the judgement on data whose truth is known, in full
+#   make why94 [DATASET=folder]             the figures of docs/why-94-was-not-94.md
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -21,7 +22,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PACKAGES := api core worker migrations
 
-.PHONY: help venv demo test science sheet up stop backup restore check format bench metrics-table chaos soak corpus images third-party clean
+.PHONY: help venv demo test science why94 sheet up stop backup restore check format bench metrics-table chaos soak corpus images third-party clean
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
 
@@ -46,6 +47,10 @@ test: $(STAMP)
 # What the judgement says on simulated data whose truth is known, in full.
 science: $(STAMP)
 	@$(BIN)/python -m pytest tests/unit/learning/test_science.py tests/unit/learning/test_truth.py
+
+# The course project's errors, each alone, on noise and on a folder of images in any layout.
+why94: $(STAMP)
+	@$(BIN)/python -m tests.bench.why94 $(if $(DATASET),--dataset "$(DATASET)")
 
 # DATASET: a folder in any layout; GENERATOR: transplant; writes build/sheet-GENERATOR.png.
 sheet: $(STAMP)
