@@ -1,4 +1,4 @@
-"""The prepared body: made once below ``build/``, by whichever test comes first."""
+"""What is made once: compiled kernels, and the prepared body below ``build/``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from core.rendering import runtime
 from core.rendering.body import Body, body_surface
 from core.rendering.surface import Surface
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warp() -> None:
+    runtime.start()
 
 
 @pytest.fixture(scope="session")
