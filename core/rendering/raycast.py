@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,12 @@ class Target:
             self._corners = array(surface.triangles.reshape(-1), wp.int32, self.device)
             self.mesh = wp.Mesh(self._points, self._corners)
             self.shape = self._shape()
+            colours = surface.texture
+            self.texture = array(
+                np.zeros((0, 0, 3), np.uint8) if colours is None else colours,
+                wp.uint8,
+                self.device,
+            )
 
     def _shape(self) -> Any:
         surface, shape = self.surface, Shape()
@@ -101,6 +108,17 @@ class View:
     def body(self) -> NDArray[np.bool_]:
         """Where there is a body."""
         return np.asarray(self.face >= 0)
+
+    def rows(self, first: int, last: int) -> View:
+        """Return some of the rows, off the device."""
+        inner = slice(first - self.first, last - self.first)
+        return View(first, last, **{n: getattr(self, n)[inner] for n in _KINDS}, on_device=None)
+
+    @staticmethod
+    def joined(parts: Sequence[View]) -> View:
+        """Return tiles that follow each other as one view."""
+        read = {n: np.concatenate([getattr(part, n) for part in parts]) for n in _KINDS}
+        return View(parts[0].first, parts[-1].last, **read, on_device=None)
 
 
 def eye(camera: Camera) -> Any:

@@ -1,0 +1,145 @@
+"""Turns hits, skin and light into linear colours with smooth contours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import warp as wp
+
+from core.rendering import lights as lighting_on
+from core.rendering import skin as skin_on
+from core.rendering.camera import Camera
+from core.rendering.kernels.contours import contours
+from core.rendering.kernels.shade import Shaded, shade
+from core.rendering.kernels.visibility import Seen, visibility
+from core.rendering.lights import Lighting
+from core.rendering.raycast import Floats, Target, View, cast, eye
+from core.rendering.skin import Skin
+
+_HALO = 4
+"""Half rows beyond a tile that the shares seen are gathered from; the filter reaches 2."""
+_REACH = 0.25
+"""Metres within which surroundings are dimmed by the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a view is to be shaded.
+
+    rays are cast to each light and to the surroundings on every second pixel; soft is how far
+    light travels in skin over what the view shows (1 close, 0 none); flat scales the relief.
+    """
+
+    skin: Skin
+    lighting: Lighting
+    rays: int = 4
+    soft: float = 1.0
+    flat: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lit:
+    """Linear light times cover (H, W, 3), cover (H, W), albedo, and a white card's light."""
+
+    light: Floats
+    cover: Floats
+    albedo: Floats
+    card: Floats
+
+
+def light_up(
+    target: Target, camera: Camera, look: Look, density: Floats, rows: tuple[int, int]
+) -> tuple[View, Lit]:
+    """Shade the rows (first, last) of a view; ``density`` (H, W, 3) is that of the lesions.
+
+    Any division into rows gives the same values.
+    """
+    first, last = max(0, rows[0] - 1), min(camera.height, rows[1] + 1)
+    view = cast(target, camera, (first, last))
+    seen, half = _visibility(target, camera, look, first, last)
+    shaded = _shade(target, camera, look, view, seen, half, density[first:last])
+    smooth, cover = _contours(target, camera, view, shaded)
+    inner = slice(rows[0] - first, rows[1] - first)
+    lit = Lit(
+        *(made.numpy()[inner] for made in (smooth, cover, shaded.albedo, shaded.card)),
+    )
+    return view.rows(*rows), lit
+
+
+def _visibility(
+    target: Target, camera: Camera, look: Look, first: int, last: int
+) -> tuple[Any, int]:
+    low = max(0, first // 2 - _HALO)
+    high = min((camera.height + 1) // 2, last // 2 + _HALO + 1)
+    shape = (high - low, (camera.width + 1) // 2)
+    seen = Seen()
+    for name, kind in (("shares", wp.vec4), ("depth", wp.float32), ("normal", wp.vec3)):
+        setattr(seen, name, wp.zeros(shape, dtype=kind, device=target.device))
+    wp.launch(
+        visibility,
+        shape,
+        inputs=[
+            eye(camera),
+            target.shape,
+            lighting_on.on_device(look.lighting, target.device),
+            low,
+            look.rays,
+            _REACH,
+            look.seed,
+            seen,
+        ],
+        device=target.device,
+    )
+    return seen, low
+
+
+def _shade(
+    target: Target,
+    camera: Camera,
+    look: Look,
+    view: View,
+    seen: Any,
+    half: int,
+    density: Floats,
+) -> Any:
+    shape, device = view.face.shape, target.device
+    shaded = Shaded()
+    for name in ("light", "albedo", "card"):
+        setattr(shaded, name, wp.zeros(shape, dtype=wp.vec3, device=device))
+    surface = target.surface
+    wp.launch(
+        shade,
+        shape,
+        inputs=[
+            eye(camera),
+            view.on_device,
+            seen,
+            lighting_on.on_device(look.lighting, device),
+            skin_on.on_device(look.skin, device, look.flat),
+            skin_on.gloss_on_device(look.skin, look.lighting.gloss, look.soft),
+            skin_on.dress_on_device(look.skin, surface.parts, target.texture),
+            wp.array(np.ascontiguousarray(density), dtype=wp.vec3, device=device),
+            view.first,
+            half,
+            shaded,
+        ],
+        device=device,
+    )
+    return shaded
+
+
+def _contours(target: Target, camera: Camera, view: View, shaded: Any) -> tuple[Any, Any]:
+    shape = view.face.shape
+    smooth = wp.zeros(shape, dtype=wp.vec3, device=target.device)
+    cover = wp.zeros(shape, dtype=wp.float32, device=target.device)
+    wp.launch(
+        contours,
+        shape,
+        inputs=[eye(camera), target.shape, view.on_device, shaded.light, view.first],
+        outputs=[smooth, cover],
+        device=target.device,
+    )
+    return smooth, cover
