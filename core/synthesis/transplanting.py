@@ -73,7 +73,7 @@ def transplant(
         reach = _APART * across
     at = (centre[0] + reach * drawn["place"][0], centre[1] + reach * drawn["place"][1])
     matrix = placement(_centre(lifted), at, scale, drawn["degrees"], drawn["flip"])
-    density, shown, over, inside = _lift(donor, lifted, drawn["softness"])
+    density, shown, over, inside = lift(donor, lifted, drawn["softness"])
     height, width = skin.shape[:2]
     edge = bend((height, width), drawn["bend"] * across, drawn["seed"] % 2**32)
     density, shown, over, inside = warp(
@@ -108,7 +108,7 @@ def _skin(
     return shift_tone(skin, drawn["melanin"], drawn["blood"]), centre
 
 
-def _lift(donor: Pixels, lifted: Inside, softness: float) -> tuple[Floats, Floats, Floats, Floats]:
+def lift(donor: Pixels, lifted: Inside, softness: float) -> tuple[Floats, Floats, Floats, Floats]:
     """Return density, log light, matte and mask of a lesion on its own image."""
     log = to_log(donor)
     around = without_odd(log, skin_around(donor, lifted))
