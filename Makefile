@@ -36,6 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
 	  -c constraints.txt -e '.[api,worker,backbones,render,embedded,dev]'
+	@$(BIN)/python -m core.rendering.kernels
 	@touch $(STAMP)
 
 demo: $(STAMP)

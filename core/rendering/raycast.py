@@ -26,7 +26,10 @@ NOTHING = 255
 class Target:
     """A surface on a device, ready for rays; ``device`` is ``cpu`` or ``cuda``."""
 
-    def __init__(self, surface: Surface, device: str = "cpu") -> None:
+    def __init__(
+        self, surface: Surface, device: str = "cpu", materials: Bytes | None = None
+    ) -> None:
+        """``materials`` (H, W) says by numbers of ``non_skin.MATERIALS`` what is not skin."""
         self.surface = surface
         self.device = device_name(device)
         with typed_memory_errors():
@@ -34,6 +37,10 @@ class Target:
             self._corners = array(surface.triangles.reshape(-1), wp.int32, self.device)
             self.mesh = wp.Mesh(self._points, self._corners)
             self.shape = self._shape()
+            nothing = np.zeros((1, 1), np.uint8)
+            self.materials = array(
+                nothing if materials is None else materials, wp.uint8, self.device
+            )
             colours = surface.texture
             self.texture = array(
                 np.zeros((0, 0, 3), np.uint8) if colours is None else colours,

@@ -68,23 +68,19 @@ def _exhausted(error: Exception) -> OutOfMemory:
     )
 
 
-def in_tiles(rows: int, smallest: int, render: Callable[[int, int], T]) -> list[T]:
-    """Call ``render(first, last)`` for all rows at once, or in halves as long as memory is full.
+def in_tiles(first: int, last: int, smallest: int, render: Callable[[int, int], T]) -> list[T]:
+    """Call ``render(first, last)`` for all rows at once, or for halves while memory is full.
 
     OutOfMemory when a tile of at most ``smallest`` rows does not fit either.
     """
-
-    def part(first: int, last: int) -> list[T]:
-        try:
-            with typed_memory_errors():
-                return [render(first, last)]
-        except OutOfMemory:
-            if last - first <= smallest:
-                raise
-        middle = (first + last) // 2
-        return part(first, middle) + part(middle, last)
-
-    return part(0, rows)
+    try:
+        with typed_memory_errors():
+            return [render(first, last)]
+    except OutOfMemory:
+        if last - first <= smallest:
+            raise
+    middle = (first + last) // 2
+    return in_tiles(first, middle, smallest, render) + in_tiles(middle, last, smallest, render)
 
 
 def array(values: Any, dtype: Any, device: str) -> Any:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import warp as wp
+from numpy.typing import NDArray
 
 from core.rendering import lights as lighting_on
 from core.rendering import skin as skin_on
 from core.rendering.camera import Camera
+from core.rendering.decals import Decal, lay
 from core.rendering.kernels.contours import contours
 from core.rendering.kernels.shade import Shaded, shade
 from core.rendering.kernels.visibility import Seen, visibility
@@ -29,7 +32,8 @@ class Look:
     """How a view is to be shaded.
 
     rays are cast to each light and to the surroundings on every second pixel; soft is how far
-    light travels in skin over what the view shows (1 close, 0 none); flat scales the relief.
+    light travels in skin over what the view shows (1 close, 0 none); flat scales the relief;
+    pixel is metres across one where the camera looks.
     """
 
     skin: Skin
@@ -37,6 +41,7 @@ class Look:
     rays: int = 4
     soft: float = 1.0
     flat: float = 1.0
+    pixel: float = 5e-4
     seed: int = 0
 
 
@@ -50,23 +55,42 @@ class Lit:
     card: Floats
 
 
-def light_up(
-    target: Target, camera: Camera, look: Look, density: Floats, rows: tuple[int, int]
-) -> tuple[View, Lit]:
-    """Shade the rows (first, last) of a view; ``density`` (H, W, 3) is that of the lesions.
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """Rows of an image: what the centre rays met, whose lesion it is, and the light."""
 
-    Any division into rows gives the same values.
-    """
+    view: View
+    instance: NDArray[np.int32]
+    lit: Lit
+
+    @staticmethod
+    def joined(parts: Sequence[Tile]) -> Tile:
+        """Return tiles that follow each other as one."""
+        return Tile(
+            View.joined([part.view for part in parts]),
+            np.concatenate([part.instance for part in parts]),
+            Lit(
+                *(
+                    np.concatenate([getattr(part.lit, name) for part in parts])
+                    for name in ("light", "cover", "albedo", "card")
+                )
+            ),
+        )
+
+
+def light_up(
+    target: Target, camera: Camera, look: Look, decals: Sequence[Decal], rows: tuple[int, int]
+) -> Tile:
+    """Shade the rows (first, last) of a view; any division into rows gives the same values."""
     first, last = max(0, rows[0] - 1), min(camera.height, rows[1] + 1)
     view = cast(target, camera, (first, last))
     seen, half = _visibility(target, camera, look, first, last)
-    shaded = _shade(target, camera, look, view, seen, half, density[first:last])
+    laid = lay(target, view, decals, look.pixel)
+    shaded = _shade(target, camera, look, view, seen, half, laid.density)
     smooth, cover = _contours(target, camera, view, shaded)
     inner = slice(rows[0] - first, rows[1] - first)
-    lit = Lit(
-        *(made.numpy()[inner] for made in (smooth, cover, shaded.albedo, shaded.card)),
-    )
-    return view.rows(*rows), lit
+    lit = Lit(*(made.numpy()[inner] for made in (smooth, cover, shaded.albedo, shaded.card)))
+    return Tile(view.rows(*rows), laid.instance[inner], lit)
 
 
 def _visibility(
@@ -109,7 +133,6 @@ def _shade(
     shaded = Shaded()
     for name in ("light", "albedo", "card"):
         setattr(shaded, name, wp.zeros(shape, dtype=wp.vec3, device=device))
-    surface = target.surface
     wp.launch(
         shade,
         shape,
@@ -120,7 +143,7 @@ def _shade(
             lighting_on.on_device(look.lighting, device),
             skin_on.on_device(look.skin, device, look.flat),
             skin_on.gloss_on_device(look.skin, look.lighting.gloss, look.soft),
-            skin_on.dress_on_device(look.skin, surface.parts, target.texture),
+            skin_on.dress_on_device(look.skin, target.materials, target.texture, device),
             wp.array(np.ascontiguousarray(density), dtype=wp.vec3, device=device),
             view.first,
             half,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from core.rendering.kernels.shade import Dress, Gloss
 from core.rendering.kernels.skin import Skin as SkinOnDevice
+from core.rendering.non_skin import MATERIALS
 from core.rendering.pigment import BLOOD, MELANIN, STEPS, colours
 from core.rendering.runtime import array
 from core.rendering.tone import pigments
@@ -134,14 +135,32 @@ def gloss_on_device(skin: Skin, strength: float, soft: float) -> Any:
     return made
 
 
-def dress_on_device(skin: Skin, parts: tuple[str, ...], texture: Any) -> Any:
+def dress_on_device(skin: Skin, materials: Any, texture: Any, device: str) -> Any:
     """Return the colours of what is not skin; ``texture`` (on the device) replaces all colours."""
     made = Dress()
-    made.hair, made.cloth = wp.vec3(*skin.hair_colour), wp.vec3(*skin.cloth)
-    made.head = parts.index("head") if "head" in parts else -1
+    made.materials = materials
+    made.paint = array(_paint(skin), wp.vec4, device)
     made.textured = int(texture.shape[0] > 0)
     made.texture = texture
     return made
+
+
+def _paint(skin: Skin) -> NDArray[np.float32]:
+    """Return colour and whether it replaces that of skin, by number of MATERIALS."""
+    cloth, hair = (*skin.cloth, 1.0), (*skin.hair_colour, 1.0)
+    by_name = {
+        "skin": cloth,  # not skin, and nothing is known of it
+        "eye": (0.55, 0.5, 0.46, 1.0),
+        "eye_socket": (0.8, 0.55, 0.5, 0.0),
+        "mouth": (0.25, 0.06, 0.05, 1.0),
+        "lips": (0.95, 0.62, 0.62, 0.0),
+        "nail": (1.05, 0.93, 0.9, 0.0),
+        "areola": (0.7, 0.52, 0.48, 0.0),
+        "hair": hair,
+        "briefs": cloth,
+        "bra": cloth,
+    }
+    return np.array([by_name[name] for name in MATERIALS], np.float32)
 
 
 def _turn(rng: np.random.Generator) -> NDArray[np.float64]:

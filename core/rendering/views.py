@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -42,7 +42,9 @@ class Mode:
     distance in metres and field of view in degrees are ranges; tilt is the largest angle between
     the skin's normal and the camera, degrees; skin the least share of the image; avoid the largest
     share of ``avoided`` parts. soft and flat as in ``shading.Look``. around ``orbit`` draws the
-    direction (elevation 0-180, azimuth -90 to 90 degrees about the front) before the point.
+    direction (elevation 0-180, azimuth -90 to 90 degrees about the front) before the point. fill
+    is a range of a lesion's diameter over the image's shorter side, which the distance then suits
+    as far as its own range allows; None: the distance is drawn.
     """
 
     name: ModeName
@@ -56,6 +58,7 @@ class Mode:
     flat: float = 1.0
     upright: bool = False
     avoid: float = 0.02
+    fill: tuple[float, float] | None = None
 
 
 MODES: dict[ModeName, Mode] = {
@@ -63,10 +66,11 @@ MODES: dict[ModeName, Mode] = {
     for mode in (
         Mode(
             "dermoscopy",
-            (0.05, 0.09),
+            (0.03, 0.15),
             (11, 13),
             tilt=2,
             skin=0.98,
+            fill=(0.3, 0.62),
             rigs={"ring": 1},
             flat=0.35,
         ),
@@ -76,6 +80,7 @@ MODES: dict[ModeName, Mode] = {
             (30, 30),
             tilt=35,
             skin=0.1,
+            fill=(0.06, 0.4),
             rigs={"flash": 2, "lamp": 1, "window": 1},
         ),
         Mode(
@@ -105,13 +110,12 @@ MODES: dict[ModeName, Mode] = {
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """An accepted view: its camera, the point looked at with its normal, and what was refused."""
+    """An accepted view: its camera, and the point looked at with its normal and part."""
 
     camera: Camera
     focus: Vector
     normal: Vector
     part: str
-    refused: Counter[str] = field(default_factory=Counter)
 
 
 class Sites:
@@ -172,24 +176,29 @@ def take(
     size: tuple[int, int],
     rng: np.random.Generator,
     *,
+    across: float | None = None,
     min_skin: float | None = None,
     tries: int = 60,
+    refused: Counter[str] | None = None,
 ) -> Taken:
-    """Draw views until one is acceptable; ``min_skin`` replaces the mode's least share of skin.
+    """Draw views until one is acceptable.
+
+    ``across`` is the diameter of the lesion to be shown, metres; ``min_skin`` replaces the mode's
+    least share of skin; ``refused`` counts the views refused so far, and goes on counting.
 
     Refused: camera inside the body or behind a part of it (``centre_off``), skin that faces away
     from an orbit (``away``), ``little_skin``, ``avoided_part``. NoAcceptableView after ``tries``,
     with the counts.
     """
-    refused: Counter[str] = Counter()
-    for _ in range(tries):
+    refused = Counter() if refused is None else refused
+    while refused.total() < tries:
         focus, normal, part = sites.draw(rng)
-        camera = _camera(mode, focus, normal, size, rng)
+        camera = _camera(mode, focus, normal, size, across, rng)
         reason = "away"
         if camera is not None:
             found = _reason(sites, camera, focus, mode, min_skin)
             if found is None:
-                return Taken(camera, focus, normal, part, refused)
+                return Taken(camera, focus, normal, part)
             reason = found
         refused[reason] += 1
     raise NoAcceptableView(
@@ -209,12 +218,18 @@ def _camera(
     focus: Vector,
     normal: Vector,
     size: tuple[int, int],
+    across: float | None,
     rng: np.random.Generator,
 ) -> Camera | None:
     """Return a camera that looks at the point, or None when the orbit shows its back."""
     low, high = mode.distance
-    distance = math.exp(rng.uniform(math.log(low), math.log(high)))
     degrees = rng.uniform(*mode.field_of_view)
+    if mode.fill is None or across is None:
+        distance = rng.uniform(low, high)
+    else:
+        filled = math.exp(rng.uniform(*(math.log(share) for share in mode.fill)))
+        field_width = across / filled
+        distance = min(max(field_width / 2 / math.tan(math.radians(degrees) / 2), low), high)
     if mode.around == "orbit":
         direction = _orbit(rng)
         if direction @ normal < _FACING:

@@ -1,8 +1,8 @@
 """``python -m tests.bench``: measures, prints a table, writes build/bench.json.
 
 Exit code 0 only if every goal was met. Names on the command line choose: pixels, service, quality,
-fits, or single rows (augment, get_job_p95, ...). ``--full`` submits for 60 s instead of 10, and
-measures the memory of quality metrics at 50,000 images as well (a quarter of an hour).
+fits, rendering, or single rows (augment, get_job_p95, ...). ``--full`` submits for 60 s instead of
+10, and measures the memory of quality metrics at 50,000 images as well (a quarter of an hour).
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from tests.bench.fits import ROWS as FITS
 from tests.bench.measure import Row
 from tests.bench.pixels import Bench
 from tests.bench.quality import ROWS as QUALITY
+from tests.bench.rendering import ROWS as RENDERING
 from tests.bench.service import ROWS, rows
 from tests.bench.stack import Stack
 
 OUT = Path("build/bench.json")
-PARTS = ("pixels", "service", "quality", "fits")
+PARTS = ("pixels", "service", "quality", "fits", "rendering")
 
 
 def measure(folder: Path, names: list[str], full: bool) -> Iterator[Row]:
@@ -38,7 +39,11 @@ def measure(folder: Path, names: list[str], full: bool) -> Iterator[Row]:
     service = ROWS if "service" in names else [name for name in ROWS if name in names]
     if pixels:
         yield from Bench(folder).rows(list(pixels))
-    for part, found in (("quality", QUALITY), ("fits", FITS | EXPERIMENTS)):
+    for part, found in (
+        ("quality", QUALITY),
+        ("fits", FITS | EXPERIMENTS),
+        ("rendering", RENDERING),
+    ):
         for name, row in found.items():
             if part in names or name in names:
                 yield row(full)
@@ -69,7 +74,7 @@ def show(measured: list[Row]) -> None:
 
 
 def main() -> int:
-    known = {*PARTS, *Bench.ROWS, *ROWS, *QUALITY, *FITS, *EXPERIMENTS}
+    known = {*PARTS, *Bench.ROWS, *ROWS, *QUALITY, *FITS, *EXPERIMENTS, *RENDERING}
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(sorted(known)))
     parser.add_argument("--full", action="store_true", help="longer and larger")

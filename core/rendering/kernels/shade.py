@@ -28,11 +28,13 @@ class Gloss:
 
 @wp.struct
 class Dress:
-    """What is not skin: linear colours of hair (on part ``head``) and of cloth elsewhere."""
+    """What lies on skin, by texture coordinates: a map of materials, or a texture.
 
-    hair: wp.vec3
-    cloth: wp.vec3
-    head: int
+    ``paint`` has for each material a colour, and 1 if it replaces that of skin, 0 if it tints it.
+    """
+
+    materials: wp.array2d[wp.uint8]
+    paint: wp.array[wp.vec4]
     textured: int
     texture: wp.array3d[wp.uint8]
 
@@ -78,6 +80,15 @@ def from_texture(texture: wp.array3d[wp.uint8], uv: wp.vec2) -> wp.vec3:
     low = texel(texture, i, j) * (1.0 - u) + texel(texture, i, j1) * u
     high = texel(texture, i1, j) * (1.0 - u) + texel(texture, i1, j1) * u
     return low * (1.0 - v) + high * v
+
+
+@wp.func
+def material_at(materials: wp.array2d[wp.uint8], uv: wp.vec2) -> int:
+    rows = materials.shape[0]
+    columns = materials.shape[1]
+    row = wp.clamp(int((1.0 - uv[1]) * float(rows)), 0, rows - 1)
+    column = wp.clamp(int(uv[0] * float(columns)), 0, columns - 1)
+    return int(materials[row, column])
 
 
 @wp.func
@@ -153,11 +164,15 @@ def shade(
     if dress.textured == 1:
         patch.albedo = from_texture(dress.texture, hits.uv[row, column])
     elif hits.skin[row, column] == wp.uint8(0):
-        soft = wp.vec3(0.0, 0.0, 0.0)
-        strength = 0.3 * gloss.strength
-        patch.albedo = dress.cloth
-        if int(hits.part[row, column]) == dress.head:
-            patch.albedo = dress.hair
+        paint = dress.paint[material_at(dress.materials, hits.uv[row, column])]
+        colour = wp.vec3(paint[0], paint[1], paint[2])
+        if paint[3] > 0.5:
+            soft = wp.vec3(0.0, 0.0, 0.0)
+            strength = 0.3 * gloss.strength
+            patch.slope = patch.slope * 0.5
+            patch.albedo = colour
+        else:
+            patch.albedo = wp.cw_mul(patch.albedo, colour)
     bump = patch.slope - normal * wp.dot(patch.slope, normal)
     rough_normal = wp.normalize(normal - bump)
     od = density[row, column]

@@ -87,9 +87,8 @@ def rendered_ita(target: Target, wanted: float, seed: int) -> tuple[float, float
     )
     lighting = draw_lighting(("flash", "lamp", "window")[seed % 3], camera, np.zeros(3), rng)
     look = Look(draw_skin(wanted, rng), lighting, rays=1, seed=seed)
-    view, lit = light_up(target, camera, look, np.zeros((48, 48, 3), np.float32), (0, 48))
-    skin = view.skin > 0
-    on_albedo = measured_ita(lit.albedo[skin])
+    tile = light_up(target, camera, look, (), (0, 48))
+    on_albedo = measured_ita(tile.lit.albedo[tile.view.skin > 0])
     assert on_albedo is not None
     return on_albedo, wanted
 

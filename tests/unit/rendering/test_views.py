@@ -114,4 +114,3 @@ def test_the_same_seed_takes_the_same_view(limb: Target) -> None:
         take(Sites(limb), MODES["clinical"], SIZE, np.random.default_rng(9)) for _ in range(2)
     )
     assert np.array_equal(one.camera.position, other.camera.position)
-    assert one.refused == other.refused

@@ -1,0 +1,137 @@
+"""The camera's sensor: exposure, colour balance, lens, noise, tone curve, JPEG."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from core.rendering.raycast import Bytes, Floats
+from core.rendering.tone import to_srgb
+
+_SHOULDER = 0.8
+"""Linear light above which highlights are compressed."""
+_BRIGHTEST = 97.0
+"""Percentile of what shows skin that the exposure keeps below white."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """How a photograph is developed.
+
+    exposure is in stops about what the camera chooses; balance factors of red and blue; blur the
+    lens's standard deviation in pixels; vignette the light lost in the corners (0..1); shot and
+    read the noise of a full and of an empty pixel, standard deviations of linear light; contrast
+    1 is none; jpeg a quality, 100 for none; circle the radius of a dermatoscope's field over half
+    the shorter side, None without one.
+    """
+
+    exposure: float
+    balance: tuple[float, float]
+    blur: float
+    vignette: float
+    shot: float
+    read: float
+    contrast: float
+    jpeg: int
+    circle: float | None
+    seed: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the sensor as a record keeps it."""
+        return {
+            name: [round(v, 6) for v in value]
+            if isinstance(value, tuple)
+            else round(value, 6)
+            if isinstance(value, float)
+            else value
+            for name, value in asdict(self).items()
+        }
+
+
+def draw_sensor(rng: np.random.Generator, *, dermatoscope: bool = False) -> Sensor:
+    """Draw a camera: a good one, a telephone, or one held badly."""
+    poor = float(rng.beta(1.2, 4))
+    circle = None
+    if dermatoscope and rng.random() < 0.4:
+        circle = float(rng.uniform(0.92, 1.25))
+    return Sensor(
+        exposure=float(rng.normal(0, 0.22)),
+        balance=(float(np.exp(rng.normal(0, 0.03))), float(np.exp(rng.normal(0, 0.04)))),
+        blur=0.35 + 1.1 * poor * float(rng.random()),
+        vignette=float(rng.uniform(0.0, 0.45 if dermatoscope else 0.2)),
+        shot=0.006 + 0.02 * poor,
+        read=0.0008 + 0.004 * poor,
+        contrast=float(rng.uniform(0.95, 1.15)),
+        jpeg=int(rng.integers(75, 97)),
+        circle=circle,
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def exposed(light: Floats, albedo: Floats, skin: NDArray[np.bool_], stops: float) -> float:
+    """Return the factor that a camera applies to linear light.
+
+    It wants skin at a middle level and follows its darkness half way, as an automatic exposure
+    does; highlights bound it.
+    """
+    if not skin.any():
+        return 1.0
+    seen = light[skin]
+    level = float(np.median(seen.max(axis=1)))
+    true = float(np.median(albedo[skin].max(axis=1)))
+    wanted = 0.62 * (max(true, 0.01) / 0.6) ** 0.5
+    factor = wanted / max(level, 1e-6) * 2.0**stops
+    brightest = float(np.percentile(seen.max(axis=1), _BRIGHTEST))
+    return min(factor, 1.15 / max(brightest, 1e-6))
+
+
+def develop(light: Floats, sensor: Sensor) -> Bytes:
+    """Return sRGB pixels of linear light (H, W, 3) at its final exposure."""
+    height, width = light.shape[:2]
+    rng = np.random.default_rng(sensor.seed)
+    seen = light * np.array([sensor.balance[0], 1.0, sensor.balance[1]], np.float32)
+    if sensor.blur > 0.1:
+        seen = np.asarray(cv2.GaussianBlur(seen, (0, 0), sensor.blur), np.float32)
+    away = _radius(height, width)
+    seen = seen * (1 - sensor.vignette * (away**2 / 2)[..., None])
+    if sensor.circle is not None:
+        edge = np.clip((sensor.circle - away) * min(height, width) / 6, 0, 1)
+        seen = seen * edge[..., None] + 0.004 * (1 - edge[..., None])
+    grain = rng.standard_normal(seen.shape, np.float32)
+    spread = np.sqrt(np.maximum(seen, 0) * np.float32(sensor.shot**2) + np.float32(sensor.read**2))
+    seen = _curve(seen + grain * spread, sensor.contrast)
+    pixels = np.asarray(np.rint(to_srgb(seen) * 255), np.uint8)
+    return compressed(pixels, sensor.jpeg)
+
+
+def compressed(pixels: Bytes, quality: int) -> Bytes:
+    """Return pixels after JPEG at a quality; 100: as they are."""
+    if quality >= 100:
+        return pixels
+    done, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
+    if not done:
+        raise ValueError("OpenCV could not encode a JPEG")
+    read = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _curve(light: Floats, contrast: float) -> Floats:
+    """Return light after contrast about middle grey, and a soft shoulder towards white."""
+    bent = 0.18 * np.power(np.maximum(light, 1e-6) / 0.18, contrast)
+    over = np.maximum(bent - _SHOULDER, 0)
+    room = 1 - _SHOULDER
+    return np.asarray(np.where(bent > _SHOULDER, _SHOULDER + room * over / (over + room), bent))
+
+
+def _radius(height: int, width: int) -> Floats:
+    """Return the distance from the middle over half the shorter side."""
+    half = min(height, width) / 2
+    y = (np.arange(height, dtype=np.float32) + 0.5 - height / 2) / half
+    x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2) / half
+    return np.asarray(np.sqrt(y[:, None] ** 2 + x[None, :] ** 2), np.float32)
