@@ -57,7 +57,7 @@ def draw_hairs(colour: tuple[float, float, float], rng: np.random.Generator) -> 
     coarse = rng.random() < 0.35
     return Hairs(
         density=float(rng.uniform(2, 12) if coarse else rng.uniform(0, 5)),
-        length=float(rng.uniform(0.008, 0.025) if coarse else rng.uniform(0.002, 0.008)),
+        length=float(rng.uniform(0.008, 0.018) if coarse else rng.uniform(0.002, 0.008)),
         width=float(rng.uniform(5e-5, 9e-5) if coarse else rng.uniform(1.5e-5, 3.5e-5)),
         lift=float(rng.uniform(0.15, 0.5)),
         flow=float(rng.uniform(0, 2 * np.pi)),
@@ -117,7 +117,7 @@ def _curves(
     root = view.position[rows, columns].astype(np.float64)
     lean = np.array([0.3 * np.cos(hairs.flow), 0.3 * np.sin(hairs.flow), -1.0])
     along = lean - normal * (normal @ lean)[:, None]
-    along += 0.45 * rng.normal(size=(count, 3))
+    along += 0.3 * rng.normal(size=(count, 3))
     along -= normal * np.einsum("ij,ij->i", along, normal)[:, None]
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
     side = np.cross(normal, along)

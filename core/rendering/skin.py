@@ -59,13 +59,14 @@ class Skin:
 def draw_skin(ita: float, rng: np.random.Generator) -> Skin:
     """Draw the skin of a person whose tone has an ITA, degrees."""
     melanin, blood = pigments(ita, float(rng.uniform(0.0, 1.0)))
+    even = min(1.0, max(0.35, (ita + 90) / 120))  # the same steps show more on dark skin
     freckled = rng.random() < 0.45 and ita > 20
     return Skin(
         ita=ita,
         melanin=melanin,
         blood=blood,
-        mottle_melanin=float(rng.uniform(0.06, 0.14)),
-        mottle_blood=float(rng.uniform(0.12, 0.28)),
+        mottle_melanin=float(rng.uniform(0.06, 0.14)) * even,
+        mottle_blood=float(rng.uniform(0.12, 0.28)) * even,
         fine=float(rng.uniform(0.04, 0.09)),
         freckles=float(rng.uniform(0.1, 0.9)) if freckled else 0.0,
         veins=float(rng.uniform(0.0, 0.8)) * (1.0 if ita > 25 else 0.3),

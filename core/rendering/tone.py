@@ -95,9 +95,9 @@ def pigments(wanted: float, redness: float) -> tuple[float, float]:
 
 
 def _usual(reachable: list[int]) -> list[int]:
-    """Return those of the reachable steps of blood that healthy skin has, else the palest."""
+    """Return those of the reachable steps of blood that healthy skin has, else the reddest."""
     low, high = (_step(value, BLOOD) for value in (0.008, 0.02))
-    return [n for n in reachable if low <= n <= high] or reachable[:1]
+    return [n for n in reachable if low <= n <= high] or reachable[-1:]
 
 
 @cache

@@ -31,7 +31,7 @@ class Volumes:
     """Volumes (S, S, S, 4) on a device.
 
     tone: four independent smooth noises, mean 0, standard deviation 1, waves of 1 to 1/16 period.
-    relief: height 0 (furrow) to 1, and its gradient per period; 12 cells a period.
+    relief: height, median 0, 1 from furrow to top, and its gradient per period; 12 cells a period.
     spots: round spots 0..1 of many sizes (about 1/10 of the cells), pits (all cells), a random
     number of the cell, 0; 8 cells a period.
     """
@@ -76,6 +76,7 @@ def _relief() -> Volume:
     nearest, second, _ = _cells(_RELIEF_SIDE, _FURROW_CELLS, np.random.default_rng(_SEED + 1))
     t = np.clip((second - nearest) / 0.45, 0, 1)
     height = t * t * (3 - 2 * t) * (1.0 - 0.25 * nearest**2)
+    height -= np.median(height)
     slopes = [
         (np.roll(height, -1, axis) - np.roll(height, 1, axis)) * (_RELIEF_SIDE / 2)
         for axis in range(3)

@@ -75,8 +75,8 @@ def furrows(skin: Skin, place: wp.vec3, period: float, stretch: float, height: f
 @wp.func
 def skin_at(skin: Skin, position: wp.vec3, pixel: float) -> Patch:
     place = skin.turn * position + skin.offset
-    wide = look_up(skin.tone, place / 0.34)
-    middle = look_up(skin.tone, place / 0.047 + wp.vec3(0.37, 0.11, 0.73))
+    wide = look_up(skin.tone, place / 0.41)
+    middle = look_up(skin.tone, place / 0.083 + wp.vec3(0.37, 0.11, 0.73))
     melanin = skin.mottle_melanin * (0.6 * wide[0] + 0.5 * middle[0])
     blood = skin.mottle_blood * (0.7 * wide[1] + 0.8 * middle[1])
     spot = float(0.0)
@@ -90,20 +90,20 @@ def skin_at(skin: Skin, position: wp.vec3, pixel: float) -> Patch:
     if seen > 0.0:
         coarse = furrows(skin, place, 0.026, 0.55, 0.00016 * skin.depth)
         strength = seen * wp.clamp(0.55 + 0.5 * middle[2], 0.0, 1.0)
-        melanin += 0.05 * skin.depth * strength * (0.6 - coarse[0])
+        melanin += 0.05 * skin.depth * strength * (-coarse[0])
         slope += wp.vec3(coarse[1], coarse[2], coarse[3]) * strength
     seen = shown(0.0009, pixel)
     if seen > 0.0:
         bent = place + wp.vec3(middle[0], middle[1], middle[3]) * 0.0006
         net = furrows(skin, bent, 0.0089, 0.7, 0.000055 * skin.depth)
-        melanin += 0.11 * skin.depth * seen * (0.6 - net[0])
+        melanin += 0.11 * skin.depth * seen * (-net[0])
         slope += wp.vec3(net[1], net[2], net[3]) * seen
     seen = shown(0.00032, pixel)
     if seen > 0.0:
         fine = furrows(
             skin, place + wp.vec3(0.0031, 0.0017, 0.0), 0.0033, 0.8, 0.000016 * skin.depth
         )
-        melanin += 0.1 * skin.depth * seen * (0.6 - fine[0])
+        melanin += 0.1 * skin.depth * seen * (-fine[0])
         slope += wp.vec3(fine[1], fine[2], fine[3]) * seen
     seen = skin.pores * shown(0.0006, pixel)
     if seen > 0.0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.rendering.pigment import (
@@ -26,12 +26,14 @@ def test_a_perfect_white_is_white() -> None:
     assert linear_rgb(np.ones_like(WAVELENGTHS)) == pytest.approx(1.0, abs=1e-3)
 
 
+@settings(deadline=None)
 @given(melanin, melanin, blood)
 def test_more_melanin_is_darker_at_every_wavelength(one: float, other: float, hb: float) -> None:
     low, high = sorted((one, other))
     assert (reflectance(high, hb) <= reflectance(low, hb) + 1e-12).all()
 
 
+@settings(deadline=None)
 @given(melanin, blood)
 def test_skin_sends_back_less_than_it_gets_and_most_in_red(mel: float, hb: float) -> None:
     found = reflectance(mel, hb)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import OutOfMemory, StorageFull
 from core.rendering import runtime
 
 
+@settings(deadline=None)
 @given(rows=st.integers(1, 500), fits=st.integers(1, 500), first=st.integers(0, 50), data=st.data())
 def test_tiles_cover_all_rows_in_order_and_are_as_large_as_fits(
     rows: int, fits: int, first: int, data: st.DataObject

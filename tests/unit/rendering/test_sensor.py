@@ -26,6 +26,7 @@ def test_a_clean_sensor_gives_srgb() -> None:
     assert np.abs(develop(grey(0.2140), CLEAN).astype(int) - 127.5).max() <= 1
 
 
+@settings(deadline=None)
 @given(st.floats(0, 4), st.floats(0, 4), st.floats(0.9, 1.2))
 def test_more_light_is_never_darker(one: float, other: float, contrast: float) -> None:
     low, high = sorted((one, other))
@@ -80,7 +81,7 @@ def test_jpeg_is_lossy_below_100() -> None:
     assert not np.array_equal(compressed(noise, 80), noise)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**31), st.booleans())
 def test_drawn_sensors_are_plausible(seed: int, dermatoscope: bool) -> None:
     sensor = draw_sensor(np.random.default_rng(seed), dermatoscope=dermatoscope)

@@ -30,6 +30,7 @@ from core.rendering.tone import (
 from tests.unit.rendering.shapes import ball
 
 
+@settings(deadline=None)
 @given(st.floats(*ITA), st.floats(0, 1))
 def test_pigments_give_the_ita_asked_for(wanted: float, redness: float) -> None:
     colour = linear_rgb(reflectance(*pigments(wanted, redness)))
@@ -70,6 +71,7 @@ def test_ita_of_a_known_colour() -> None:
     assert measured_ita(np.zeros((0, 3))) is None
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1))
 def test_srgb_there_and_back(value: float) -> None:
     assert float(to_linear(to_srgb(np.array(value)))) == pytest.approx(value, abs=1e-5)
