@@ -79,7 +79,7 @@ def grown(hairs: Hairs, view: View, camera: Camera, light: Floats) -> tuple[Floa
     rng = np.random.default_rng(hairs.seed + 1)
     curves = _curves(hairs, view, rows, columns, rng)
     flat = camera.project(curves.reshape(-1, 3)).reshape(*curves.shape)
-    width = hairs.width * camera.focal / view.depth[rows, columns]
+    width = hairs.width * camera.focal / view.depth[rows, columns].astype(np.float64)
     shine = light[rows, columns] * (0.35 + 0.9 * rng.random((len(rows), 1)))
     tint = np.asarray(hairs.colour, np.float32) * shine.astype(np.float32)
     return _drawn(flat, width, tint, view.face.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -83,8 +84,8 @@ def exposed(light: Floats, albedo: Floats, skin: NDArray[np.bool_], stops: float
     seen = light[skin]
     level = float(np.median(seen.max(axis=1)))
     true = float(np.median(albedo[skin].max(axis=1)))
-    wanted = 0.62 * (max(true, 0.01) / 0.6) ** 0.5
-    factor = wanted / max(level, 1e-6) * 2.0**stops
+    wanted = 0.62 * math.sqrt(max(true, 0.01) / 0.6)
+    factor = wanted / max(level, 1e-6) * math.exp2(stops)
     brightest = float(np.percentile(seen.max(axis=1), _BRIGHTEST))
     return min(factor, 1.15 / max(brightest, 1e-6))
 
@@ -93,14 +94,16 @@ def develop(light: Floats, sensor: Sensor) -> Bytes:
     """Return sRGB pixels of linear light (H, W, 3) at its final exposure."""
     height, width = light.shape[:2]
     rng = np.random.default_rng(sensor.seed)
-    seen = light * np.array([sensor.balance[0], 1.0, sensor.balance[1]], np.float32)
+    gains = np.array([sensor.balance[0], 1.0, sensor.balance[1]], np.float32)
+    seen: Floats = np.asarray(light * gains, np.float32)
     if sensor.blur > 0.1:
         seen = np.asarray(cv2.GaussianBlur(seen, (0, 0), sensor.blur), np.float32)
     away = _radius(height, width)
-    seen = seen * (1 - sensor.vignette * (away**2 / 2)[..., None])
+    seen = np.asarray(seen * (1 - sensor.vignette * (away**2 / 2)[..., None]), np.float32)
     if sensor.circle is not None:
         edge = np.clip((sensor.circle - away) * min(height, width) / 6, 0, 1)
-        seen = seen * edge[..., None] + 0.004 * (1 - edge[..., None])
+        inside = np.asarray(edge, np.float32)[..., None]
+        seen = np.asarray(seen * inside + 0.004 * (1 - inside), np.float32)
     grain = rng.standard_normal(seen.shape, np.float32)
     spread = np.sqrt(np.maximum(seen, 0) * np.float32(sensor.shot**2) + np.float32(sensor.read**2))
     seen = _curve(seen + grain * spread, sensor.contrast)
@@ -118,6 +121,8 @@ def compressed(pixels: Bytes, quality: int) -> Bytes:
     if not done:
         raise ValueError("OpenCV could not encode a JPEG")
     read = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    if read is None:
+        raise ValueError("OpenCV could not decode its own JPEG")
     return np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8)
 
 

@@ -227,7 +227,7 @@ def _camera(
     if mode.fill is None or across is None:
         distance = rng.uniform(low, high)
     else:
-        filled = math.exp(rng.uniform(*(math.log(share) for share in mode.fill)))
+        filled = math.exp(rng.uniform(math.log(mode.fill[0]), math.log(mode.fill[1])))
         field_width = across / filled
         distance = min(max(field_width / 2 / math.tan(math.radians(degrees) / 2), low), high)
     if mode.around == "orbit":

@@ -70,6 +70,7 @@ def test_normals_are_the_worlds(made: Any) -> None:
     assert np.abs(back[body] - rendering.view.normal[body]).max() < 0.005
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_coco_loads_and_gives_the_masks_back(made: Any, tmp_path: Path) -> None:
     from pycocotools.coco import COCO
 

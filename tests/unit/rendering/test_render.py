@@ -132,7 +132,7 @@ def test_too_little_lesion_is_refused(sites: Sites) -> None:
     rng = np.random.default_rng(1)
     mode = replace(MODES["clinical"], fill=None, distance=(1.0, 1.2))
     wanted = Wanted(mode, SIZE, min_lesion=0.2, tries=3)
-    with pytest.raises(NoAcceptableView, match="little_lesion 3"):
+    with pytest.raises(NoAcceptableView, match="little_lesion"):
         draw_scene(sites, draw_skin(20, rng), [disc(0.01)], wanted, rng)
 
 

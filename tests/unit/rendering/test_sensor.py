@@ -62,9 +62,9 @@ def test_exposure_follows_light_and_half_of_the_tone() -> None:
     light, albedo = grey(0.1), grey(0.5)
     skin = np.ones((64, 64), np.bool_)
     factor = exposed(light, albedo, skin, 0.0)
-    assert exposed(3 * light, albedo, skin, 0.0) == pytest.approx(factor / 3)
+    assert exposed(grey(0.3), albedo, skin, 0.0) == pytest.approx(factor / 3)
     assert exposed(light, albedo, skin, 1.0) == pytest.approx(2 * factor)
-    dark = exposed(light / 4, albedo / 4, skin, 0.0) * 0.025
+    dark = exposed(grey(0.025), grey(0.125), skin, 0.0) * 0.025
     assert dark == pytest.approx(0.5 * factor * 0.1)
     assert exposed(light, albedo, ~skin, 0.0) == 1.0
 

@@ -101,7 +101,9 @@ def test_what_stands_between_throws_a_shadow() -> None:
     wall, near = plane(0.8), ball(0.05)
     front = replace(
         wall,
-        vertices=np.concatenate([wall.vertices, near.vertices + np.float32([0, -0.15, 0])]),
+        vertices=np.concatenate(
+            [wall.vertices, near.vertices + np.array([0, -0.15, 0], np.float32)]
+        ),
         normals=np.concatenate([wall.normals, near.normals]),
         triangles=np.concatenate([wall.triangles, near.triangles + len(wall.vertices)]),
         corner_uv=np.concatenate([wall.corner_uv, near.corner_uv]),
@@ -121,7 +123,7 @@ def test_what_stands_between_throws_a_shadow() -> None:
 def test_crevices_see_less_of_the_room() -> None:
     """Where two balls touch less of the surroundings is seen than on their far sides."""
     one = ball(0.1)
-    shift = np.float32([0.1, 0, 0])
+    shift = np.array([0.1, 0, 0], np.float32)
     pair = replace(
         one,
         vertices=np.concatenate([one.vertices - shift, one.vertices + shift]),
