@@ -32,9 +32,7 @@ log = logging.getLogger(__name__)
 
 def profile_of(queues: Sequence[str]) -> Profile:
     """Return what the zygote of a slot preloads: torch if any kind that may come here wants it."""
-    wanted = {
-        kind.profile for _, kind in JOB_KINDS if kind.queue in queues or kind.queue_for is not None
-    }
+    wanted = {kind.profile for _, kind in JOB_KINDS if set(kind.queues) & set(queues)}
     return "torch" if "torch" in wanted else "light"
 
 

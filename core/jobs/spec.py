@@ -84,8 +84,14 @@ class JobKind(Generic[P, R]):
     check: Callable[[P, Inputs], None] | None
     estimate: Callable[[P, Inputs], Cost] | None
     queue_for: Callable[[P], Queue] | None
+    also: tuple[Queue, ...]
     scopes: tuple[Scope, ...]
     summary: str
+
+    @property
+    def queues(self) -> tuple[Queue, ...]:
+        """Every queue that a job of the kind may stand in."""
+        return (self.queue, *self.also)
 
     def queue_of(self, params: P) -> Queue:
         return self.queue_for(params) if self.queue_for else self.queue
@@ -107,13 +113,15 @@ def job_kind(
     check: Callable[[P, Inputs], None] | None = None,
     estimate: Callable[[P, Inputs], Cost] | None = None,
     queue_for: Callable[[P], Queue] | None = None,
+    also: tuple[Queue, ...] = (),
     scopes: tuple[Scope, ...] = (),
 ) -> Callable[[Callable[[JobContext, P], R | Children]], Callable[[JobContext, P], R | Children]]:
     """Register a function as a job kind; its docstring's first line is the summary.
 
     ``public=False``: only other jobs create it. ``diagnostic``: only with DERMSYNTH_DIAGNOSTICS.
-    ``profile``: what the zygote preloads. ``timeout``: seconds of one attempt. ``scopes``: what a
-    caller needs besides ``jobs:write``, because the job reads or makes it.
+    ``profile``: what the zygote preloads. ``timeout``: seconds of one attempt. ``also``: the queues
+    that ``queue_for`` may choose besides ``queue``. ``scopes``: what a caller needs besides
+    ``jobs:write``, because the job reads or makes it.
     """
 
     def register(
@@ -134,6 +142,7 @@ def job_kind(
             check=check,
             estimate=estimate,
             queue_for=queue_for,
+            also=also,
             scopes=scopes,
             summary=summary[0] if summary else "",
         )

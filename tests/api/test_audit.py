@@ -73,6 +73,10 @@ class Ward:
     def datasets_create(self) -> dict[str, Any]:
         return {"files": {"file": ("a.zip", png())}, "data": {"name": "clinic"}}
 
+    def assets_create(self) -> dict[str, Any]:
+        fields = {"kind": "background", "name": "room"}
+        return {"files": {"file": ("room.png", png())}, "data": fields}
+
     def datasets_delete(self) -> dict[str, Any]:
         self.ids["ds"] = self.world.version().dataset_id
         return {}

@@ -124,7 +124,7 @@ class Harness:
             get_settings.cache_clear()
             producer.cache_clear()
 
-    def submit(self, kind: str, **params: Any) -> str:
+    def submit(self, kind: str, /, **params: Any) -> str:
         self.use()
         with transaction(self.sessions) as session:
             return submit(session, self.principal, JOB_KINDS.get(kind), params).id

@@ -154,6 +154,7 @@ def queue_for(params: SynthesizeParams) -> Queue:
     check=check,
     estimate=estimate,
     queue_for=queue_for,
+    also=("interactive",),
     scopes=("datasets:write",),
 )
 def synthesize(ctx: JobContext, params: SynthesizeParams) -> SynthesizeResult | Children:

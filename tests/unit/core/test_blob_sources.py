@@ -19,6 +19,7 @@ NO_BLOBS = {
     "jobs.metrics": "numbers",
     "jobs.origin": "ids of a request, a trace and a key",
     "workers.gpus": "what the host has",
+    "assets.info": "sizes and warnings",
     "models.info": "what it was trained on, by id",
     "workers.available": "what the host offers",
     "webhook_deliveries.payload": "ids and codes of a job",

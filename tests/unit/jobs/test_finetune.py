@@ -243,6 +243,7 @@ def test_an_experiment_on_networks_and_on_vectors(
     assert JOB_KINDS.get("experiment_shard").queue_of(shard) == "gpu"
     plain = shard.model_copy(update={"classifiers": {"mlp": {}}})
     assert JOB_KINDS.get("experiment_shard").queue_of(plain) == "cpu"
+    assert JOB_KINDS.get("experiment_shard").queues == ("cpu", "gpu")
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,7 @@ def test_a_preview_is_a_part_of_the_full_version(runner: InlineRunner) -> None:
     assert {r.filename: r.sha256 for r in few}.items() <= full.items()
     model = kind.SynthesizeParams(dataset_version_id=version, limit=8, counts={"nv": 10})
     assert JOB_KINDS.get("synthesize").queue_of(model) == "interactive"
+    assert JOB_KINDS.get("synthesize").queues == ("cpu", "interactive")
 
 
 def test_a_jpeg_source_gives_a_jpeg_and_a_png_source_a_png(runner: InlineRunner) -> None:
