@@ -75,7 +75,7 @@ class JobKind(Generic[P, R]):
     params: type[P]
     result: type[R]
     run: Callable[[JobContext, P], R | Children]
-    queue: Queue
+    queues: tuple[Queue, ...]
     profile: Profile
     timeout: float
     max_attempts: int
@@ -84,14 +84,13 @@ class JobKind(Generic[P, R]):
     check: Callable[[P, Inputs], None] | None
     estimate: Callable[[P, Inputs], Cost] | None
     queue_for: Callable[[P], Queue] | None
-    also: tuple[Queue, ...]
     scopes: tuple[Scope, ...]
     summary: str
 
     @property
-    def queues(self) -> tuple[Queue, ...]:
-        """Every queue that a job of the kind may stand in."""
-        return (self.queue, *self.also)
+    def queue(self) -> Queue:
+        """The queue that a job of the kind usually stands in."""
+        return self.queues[0]
 
     def queue_of(self, params: P) -> Queue:
         return self.queue_for(params) if self.queue_for else self.queue
@@ -105,7 +104,7 @@ def job_kind(
     *,
     params: type[P],
     result: type[R],
-    queue: Queue,
+    queue: Queue | tuple[Queue, ...],
     profile: Profile = "light",
     timeout: float = 3600.0,
     public: bool = True,
@@ -113,15 +112,14 @@ def job_kind(
     check: Callable[[P, Inputs], None] | None = None,
     estimate: Callable[[P, Inputs], Cost] | None = None,
     queue_for: Callable[[P], Queue] | None = None,
-    also: tuple[Queue, ...] = (),
     scopes: tuple[Scope, ...] = (),
 ) -> Callable[[Callable[[JobContext, P], R | Children]], Callable[[JobContext, P], R | Children]]:
     """Register a function as a job kind; its docstring's first line is the summary.
 
     ``public=False``: only other jobs create it. ``diagnostic``: only with DERMSYNTH_DIAGNOSTICS.
-    ``profile``: what the zygote preloads. ``timeout``: seconds of one attempt. ``also``: the queues
-    that ``queue_for`` may choose besides ``queue``. ``scopes``: what a caller needs besides
-    ``jobs:write``, because the job reads or makes it.
+    ``profile``: what the zygote preloads. ``timeout``: seconds of one attempt. ``queue``: several
+    when ``queue_for`` chooses between them by the parameters, the usual one first. ``scopes``: what
+    a caller needs besides ``jobs:write``, because the job reads or makes it.
     """
 
     def register(
@@ -133,7 +131,7 @@ def job_kind(
             params=params,
             result=result,
             run=run,
-            queue=queue,
+            queues=queue if isinstance(queue, tuple) else (queue,),
             profile=profile,
             timeout=timeout,
             max_attempts=MAX_ATTEMPTS,
@@ -142,7 +140,6 @@ def job_kind(
             check=check,
             estimate=estimate,
             queue_for=queue_for,
-            also=also,
             scopes=scopes,
             summary=summary[0] if summary else "",
         )

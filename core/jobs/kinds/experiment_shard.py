@@ -97,12 +97,11 @@ def queue_for(params: ExperimentShardParams) -> Queue:
     "experiment_shard",
     params=ExperimentShardParams,
     result=ExperimentShardResult,
-    queue="cpu",
+    queue=("cpu", "gpu"),
     profile="torch",
     timeout=4 * 3600.0,
     public=False,
     queue_for=queue_for,
-    also=("gpu",),
 )
 def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> ExperimentShardResult:
     """Fits and tests every arm of one fold and publishes its predictions."""

@@ -150,11 +150,10 @@ def queue_for(params: SynthesizeParams) -> Queue:
     "synthesize",
     params=SynthesizeParams,
     result=SynthesizeResult,
-    queue="cpu",
+    queue=("cpu", "interactive"),
     check=check,
     estimate=estimate,
     queue_for=queue_for,
-    also=("interactive",),
     scopes=("datasets:write",),
 )
 def synthesize(ctx: JobContext, params: SynthesizeParams) -> SynthesizeResult | Children:
