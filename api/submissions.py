@@ -22,6 +22,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.fair_places import FairPlaces, busy
 from api.job_links import accepted
+from core.config import get_settings
 from core.db.repositories.jobs import be_brief
 from core.db.repositories.new_jobs import Written
 from core.db.session import sessions
@@ -40,6 +41,7 @@ WRITERS = 2
 LOCK_SECONDS = 0.1
 """Several wait no longer for what one of them needs; that one then waits alone."""
 IDLE_SECONDS = 10.0
+"""A writer that is frozen keeps its locks no longer from the others; nor longer than a lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ def written(submissions: Sequence[Submission]) -> list[Answer | DermSynthError]:
     try:
         with transaction(sessions()) as session:
             if len(submissions) > 1:
-                be_brief(session, LOCK_SECONDS, IDLE_SECONDS)
+                be_brief(session, LOCK_SECONDS, min(IDLE_SECONDS, get_settings().lease_seconds))
             keys: set[str] = set()
             found += [one.context.run(_begun, session, one, keys) for one in submissions]
             return _kept(session, submissions, found)

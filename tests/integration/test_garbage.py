@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, text
 
 from core.config import Settings, get_settings
 from core.db.models import Artifact, Asset, Job, JobBlob
@@ -25,7 +25,7 @@ from core.services import garbage
 from core.services.commit import commit_outcome, hold
 from core.services.garbage import collect
 from core.services.housekeeping import STAMP, keep_house
-from core.storage.blobs import stage
+from core.storage.blobs import BlobStore, stage
 from tests.integration.engine import Engine, engine
 from tests.integration.harness import eventually
 
@@ -276,6 +276,33 @@ def test_commits_and_collections_at_once_lose_no_blob(stack: Engine) -> None:
 def test_the_race_is_real_without_the_lock(stack: Engine) -> None:
     """The control: the same without holding blobs loses some."""
     assert any(race(stack, seed, holding=False, removals=10) for seed in range(100))
+
+
+def test_a_collection_that_has_lost_its_lock_removes_nothing_more(
+    stack: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is frozen is cut off by the database, and finds commits of others when it goes on."""
+    unused = sorted(add(stack, name.encode()) for name in ("first", "second", "third"))
+    unlink = garbage._unlink
+
+    def cut_off_after_the_first(store: BlobStore, sha256: str, before: float) -> int | None:
+        size = unlink(store, sha256, before)
+        with stack.sessions.begin() as session:
+            session.execute(
+                text(
+                    """SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
+                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                    """
+                )
+            )
+        return size
+
+    with monkeypatch.context() as patch:
+        patch.setattr(garbage, "_unlink", cut_off_after_the_first)
+        found = collect(stack.sessions, stack.store, DAY)
+    assert found.removed == 0 and found.busy == len(unused), "what it did is not known: for later"
+    assert [exists(stack, sha256) for sha256 in unused] == [False, True, True]
+    assert collect(stack.sessions, stack.store, DAY).removed == 2
 
 
 def test_a_round_is_done_once_and_by_one(stack: Engine) -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from core.config import get_settings
-from core.db.models import Artifact, Upload
+from core.db.models import Artifact, JobEvent, Upload
 from core.db.repositories import jobs, uploads
 from core.db.repositories.jobs import Lease
+from core.db.repositories.new_jobs import TOGETHER
 from core.db.session import engine as made_db_engine
 from core.db.session import forget_engine
 from core.errors import Conflict, NotFound
@@ -238,6 +239,18 @@ def test_a_failed_child_cancels_its_siblings_and_fails_its_parent(engine: Engine
     assert (parent.error or {})["code"] == "child_failed"
     assert (parent.error or {})["child_id"] == first
     engine.check_invariants()
+
+
+def test_many_children_are_written_in_several_pieces_and_each_once(engine: Engine) -> None:
+    job_id, many = engine.submit(), 2 * TOGETHER + 1
+    engine.commit(claimed(engine, job_id), children=many)
+    written = [engine.job(child) for child in engine.children(job_id)]
+    assert sorted(child.ordinal for child in written) == list(range(many))
+    assert {child.status for child in written} == {"queued"}
+    assert engine.job(job_id).pending_children == many
+    with engine.sessions() as session:
+        created = select(func.count()).where(JobEvent.job_id.in_([c.id for c in written]))
+        assert session.scalar(created) == many
 
 
 def test_cancel_reaches_grandchildren(engine: Engine) -> None:

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from core.config import Settings, get_settings
 from core.services.staging import DIRECT_SECONDS
 from tests.integration.engine import Engine, engine
+from tests.integration.harness import eventually
+from worker import reaper
 from worker.reaper import pause_before_next, sweep
 
 
@@ -62,3 +67,34 @@ def test_the_next_round_comes_sooner_while_a_job_waits_or_its_backoff_ends(stack
     assert lease is not None and pause() == 3600
     stack.give_up(lease, "lose")
     assert pause() < 600, "it is hinted when its backoff is over"
+
+
+def test_a_lost_job_whose_row_was_locked_is_looked_at_once_more(
+    stack: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaper, "LOCK_SECONDS", 0.05)
+    locked, free = stack.submit(), stack.submit()
+    for job_id in (locked, free):
+        assert stack.claim(job_id) is not None
+        stack.expire(job_id)
+    order: list[str] = []
+
+    def noted(session: Session, job_id: str) -> bool:
+        order.append(job_id)
+        return reap(session, job_id)
+
+    reap = reaper.reap
+    monkeypatch.setattr(reaper, "reap", noted)
+    with stack.sessions() as other:
+        row = text("SELECT 1 FROM jobs WHERE id = :id FOR UPDATE")
+        other.execute(row, {"id": locked})
+        sweeping = threading.Thread(
+            target=sweep, args=(stack.sessions, Settings(data_dir=stack.folder))
+        )
+        sweeping.start()
+        eventually(lambda: stack.job(free).status == "queued")
+        assert stack.job(locked).status == "running", "it held up no other"
+        eventually(lambda: order.count(locked) == 2)
+        other.rollback()
+    sweeping.join()
+    assert stack.job(locked).status == "queued", "the same round has come back to it"
