@@ -9,12 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import delete, func
-from sqlalchemy.dialects.postgresql import insert
-
 from core.config import get_settings
-from core.db.models import Worker
-from core.db.repositories.jobs import NOW, seconds_from_now
+from core.db.repositories import workers
 from core.db.session import sessions
 from core.ids import new_id
 from core.services.housekeeping import keep_house
@@ -47,26 +43,17 @@ def _report(queues: list[str], slots: int) -> None:
 
 def _report_once(worker_id: str, queues: list[str], slots: int) -> None:
     settings = get_settings()
-    now: dict[str, Any] = {"available": capabilities(settings), "gpus": gpus(settings)}
-    row = {
+    now = {"available": capabilities(settings), "gpus": gpus(settings)}
+    row = now | {
         "id": worker_id,
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "queues": queues,
         "slots": slots,
-        **now,
     }
     with sessions().begin() as session:
-        session.execute(
-            insert(Worker)
-            .values(**row)
-            .on_conflict_do_update(index_elements=[Worker.id], set_={"last_seen": NOW, **now})
-        )
-        session.execute(
-            delete(Worker).where(
-                func.coalesce(Worker.last_seen, NOW) < seconds_from_now(-FORGET_SECONDS)
-            )
-        )
+        workers.report(session, row, changing=tuple(now))
+        workers.forget_silent(session, FORGET_SECONDS)
 
 
 def _sweep() -> None:

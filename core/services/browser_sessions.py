@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 
-from sqlalchemy import select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.db.models import BrowserSession
-from core.db.repositories.jobs import NOW, database_now
+from core.db.repositories import credentials
+from core.db.repositories.jobs import database_now
 from core.errors import Unauthorized
 from core.ids import new_id
 from core.services.audit import Action, record
@@ -43,22 +43,8 @@ def redeem_login_token(session: Session, token: str, request_id: str = "") -> st
     """Exchange a login token for a cookie's value; Unauthorized when used, expired, unknown."""
     now = database_now(session)
     cookie = secrets.token_urlsafe(32)
-    redeemed = session.execute(
-        update(BrowserSession)
-        .where(
-            BrowserSession.login_hash == digest(token),
-            BrowserSession.cookie_hash.is_(None),
-            BrowserSession.revoked_at.is_(None),
-            BrowserSession.expires_at > now,
-        )
-        .values(
-            cookie_hash=digest(cookie),
-            expires_at=now + timedelta(days=COOKIE_DAYS),
-            last_used_at=now,
-        )
-        .returning(BrowserSession.id, BrowserSession.tenant_id)
-        .execution_options(synchronize_session=False)
-    ).first()
+    until = now + timedelta(days=COOKIE_DAYS)
+    redeemed = credentials.redeem(session, digest(token), digest(cookie), now, until)
     if redeemed is None:
         raise Unauthorized("The link was used or has expired", code="invalid_login_link")
     principal = Principal(redeemed.tenant_id, redeemed.id, frozenset(SCOPES), request_id)
@@ -68,16 +54,12 @@ def redeem_login_token(session: Session, token: str, request_id: str = "") -> st
 
 def authenticate_cookie(session: Session, cookie: str) -> Principal:
     """Return whose session this is; it has every scope of its tenant."""
-    found = session.execute(
-        select(BrowserSession, NOW).where(BrowserSession.cookie_hash == digest(cookie))
-    ).first()
+    found = credentials.session_of(session, digest(cookie))
     if found is None or found[0].revoked_at is not None or found[0].expires_at <= found[1]:
         raise Unauthorized("The session has expired", code="invalid_session")
     row, now = found
     if row.last_used_at is None or now - row.last_used_at > USED_EVERY:
-        session.execute(
-            update(BrowserSession).where(BrowserSession.id == row.id).values(last_used_at=now)
-        )
+        credentials.session_was_used(session, row.id, now)
     return Principal(row.tenant_id, row.id, frozenset(SCOPES))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.db.models import (
@@ -17,7 +16,7 @@ from core.db.models import (
     Job,
     TrainedModel,
 )
-from core.db.repositories import blob_references, images, jobs
+from core.db.repositories import blob_references, datasets, images, jobs
 from core.db.repositories.jobs import Lease
 from core.errors import InvalidInput
 from core.jobs.context import VersionDraft
@@ -112,23 +111,16 @@ def add_version(
             Dataset(id=draft.dataset_id, tenant_id=tenant_id, name=draft.name, kind=draft.kind)
         )
         session.flush()
-    dataset = session.scalar(
-        select(Dataset)
-        .where(Dataset.id == draft.dataset_id, Dataset.tenant_id == tenant_id)
-        .with_for_update()
-    )
+    dataset = datasets.lock_for_version(session, tenant_id, draft.dataset_id)
     if dataset is None:
         raise InvalidInput(
             f"Dataset {draft.dataset_id} has been deleted meanwhile", code="dataset_gone"
         )
-    newest = session.scalar(
-        select(func.max(DatasetVersion.number)).where(DatasetVersion.dataset_id == dataset.id)
-    )
     version = DatasetVersion(
         id=draft.id,
         tenant_id=tenant_id,
         dataset_id=dataset.id,
-        number=(newest or 0) + 1,
+        number=datasets.next_number(session, dataset.id),
         kind=draft.kind,
         parents=list(draft.parents),
         licence=draft.licence,

@@ -13,14 +13,12 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
-from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.config import get_settings
 from core.db.models import ApiKey, Tenant
-from core.db.repositories import products
-from core.db.repositories.jobs import NOW, database_now
+from core.db.repositories import credentials, products
+from core.db.repositories.jobs import database_now
 from core.errors import Conflict, Forbidden, InvalidInput, Unauthorized
 from core.ids import new_id
 from core.pointers import invalid
@@ -77,12 +75,7 @@ def looks_like_key(text: str) -> bool:
 
 def ensure_tenant(session: Session, name: str = DEFAULT_TENANT) -> Tenant:
     """Return the tenant of this name, made when it is not there."""
-    session.execute(
-        insert(Tenant)
-        .values(id=new_id("tnt"), name=name)
-        .on_conflict_do_nothing(index_elements=[Tenant.name])
-    )
-    return session.scalars(select(Tenant).where(Tenant.name == name)).one()
+    return credentials.tenant_named(session, name)
 
 
 def create_key(
@@ -194,9 +187,7 @@ def authenticate_key(session: Session, secret: str) -> Principal:
 
 def verify_key(session: Session, secret: str, hashed: str) -> Verified:
     """Look up a key by its digest; Unauthorized when unknown, expired or revoked."""
-    found = None
-    if looks_like_key(secret):
-        found = session.execute(select(ApiKey, NOW).where(ApiKey.hash == hashed)).first()
+    found = credentials.key_of(session, hashed) if looks_like_key(secret) else None
     if found is None:
         raise Unauthorized("The API key is not known", code="invalid_key")
     row, now = found
@@ -204,13 +195,13 @@ def verify_key(session: Session, secret: str, hashed: str) -> Verified:
     if row.revoked_at is not None or (left is not None and left <= 0):
         raise Unauthorized("The API key has expired or was revoked", code="key_expired")
     if row.last_used_at is None or now - row.last_used_at > USED_EVERY:
-        session.execute(update(ApiKey).where(ApiKey.id == row.id).values(last_used_at=now))
+        credentials.key_was_used(session, row.id, now)
     return Verified(Principal(row.tenant_id, row.id, frozenset(row.scopes)), left)
 
 
 def has_keys(session: Session) -> bool:
     """Tell whether any usable key exists."""
-    return session.scalar(select(ApiKey.id).where(ApiKey.revoked_at.is_(None)).limit(1)) is not None
+    return credentials.any_key(session)
 
 
 def create_admin_key(name: str = "admin") -> str:

@@ -148,6 +148,25 @@ def test_job_kinds_see_the_context_only() -> None:
     assert found == []
 
 
+def test_statements_stand_in_repositories_only() -> None:
+    """Whoever else needs rows asks a repository.
+
+    The embedded database's own set-up (roles, databases) is not a query on the schema.
+    """
+    makers = {"select", "insert", "update", "delete", "text", "func", "exists", "literal", "case"}
+    found = [
+        f"{path.relative_to(ROOT)}: {alias.name}"
+        for path in sources()
+        if path.relative_to(ROOT).parts[0] in ("api", "core", "worker")
+        and not path.is_relative_to(ROOT / "core/db")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy")
+        for alias in node.names
+        if alias.name in makers
+    ]
+    assert found == []
+
+
 def test_modules_stay_short() -> None:
     long = {
         str(path.relative_to(ROOT)): count

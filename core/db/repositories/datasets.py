@@ -111,6 +111,23 @@ def lock_dataset(session: Session, principal: Principal, dataset_id: str) -> Dat
     return dataset
 
 
+def lock_for_version(session: Session, tenant_id: str, dataset_id: str) -> Dataset | None:
+    """Return a tenant's dataset, locked: its versions are numbered one after another."""
+    return session.scalar(
+        select(Dataset)
+        .where(Dataset.id == dataset_id, Dataset.tenant_id == tenant_id)
+        .with_for_update()
+    )
+
+
+def next_number(session: Session, dataset_id: str) -> int:
+    """Return the number of the next version of a dataset that is locked, from 1."""
+    newest = session.scalar(
+        select(func.max(DatasetVersion.number)).where(DatasetVersion.dataset_id == dataset_id)
+    )
+    return (newest or 0) + 1
+
+
 def dependents(session: Session, dataset: Dataset) -> list[tuple[str, str]]:
     """Return (type, id) of what needs a dataset: unfinished jobs, derived versions, experiments."""
     versions = select(DatasetVersion.id).where(DatasetVersion.dataset_id == dataset.id)
