@@ -43,7 +43,7 @@ demo: $(STAMP)
 	@$(BIN)/dermsynth demo $(if $(DATASET),"$(DATASET)")
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not slow" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" $(PYTEST_ARGS)
 
 # What the judgement says on simulated data whose truth is known, in full.
 science: $(STAMP)
