@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,21 +41,22 @@ def squares(
     ctx: FeatureContext,
     items: Sequence[FeatureItem],
     size: int,
-    path: Path | None,
+    folder: Path | None,
     *,
     span: tuple[float, float] = (0.0, 1.0),
 ) -> NDArray[np.uint8]:
     """Return n x size x size x 3 in the order of the items, decoded on the job's threads.
 
-    path: a new file that holds them (224 pixels: 150 kB an image) and is mapped, so that they need
-    no memory of their own; None: in memory. span: the part of the progress bar that this fills.
+    folder: where an unnamed file holds them (224 pixels: 150 kB an image) that is mapped, so that
+    they need no memory of their own, and is gone with the array; None: in memory. span: the part of
+    the progress bar that this fills.
     StorageFull, NotFound (a blob), InvalidInput (a blob that is no image).
     """
     import cv2
 
     cv2.setNumThreads(1)  # images are decoded in parallel, each by one thread
     shape = (len(items), size, size, 3)
-    found = np.empty(shape, np.uint8) if path is None or not items else _mapped(path, shape)
+    found = np.empty(shape, np.uint8) if folder is None or not items else _mapped(folder, shape)
 
     def read(row: int) -> None:
         item = items[row]
@@ -68,8 +70,8 @@ def squares(
     return found
 
 
-def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _mapped(folder: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return a map of a new file with its room taken: a full disk is an error, not SIGBUS."""
-    with disk_errors(), path.open("xb") as file:
+    with disk_errors(), tempfile.TemporaryFile(dir=folder) as file:
         os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))
-    return np.memmap(path, np.uint8, "r+", shape=shape)
+        return np.memmap(file, np.uint8, "r+", shape=shape)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.jobs.context import ChildSpec, JobContext
-from core.jobs.experiment_plan import copycat_report, gate_report
+from core.jobs.experiment_choices import arms_of, classifiers, on_features, tuning_budget
+from core.jobs.experiment_plan import VIEWS, copycat_report, gate_report
+from core.jobs.experiment_tone import ROLE as TONE
 from core.jobs.experiment_versions import given_versions, synthesized, versions_of
-from core.jobs.kinds.experiment import arms_of, classifiers, synthesis_params, tuning_budget
+from core.jobs.kinds.experiment import synthesis_params
 from core.learning.cohort import weak_classes
 from core.learning.folds import seeds_of, table_of_seed
 from core.learning.protocol import augment_counts, generate_counts
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from core.jobs.kinds.experiment import ExperimentParams
     from core.learning.cohort import Cohort
     from core.learning.folds import FoldTable
+
+LEGACY = "legacy"
+FEATURES = "features"
+PREPARED = frozenset({FEATURES, "gate", "copycat", TONE, VIEWS})
+"""Roles of the jobs that have to be done before the folds."""
 
 
 def synthesis_children(params: ExperimentParams, members: Cohort) -> list[ChildSpec]:
@@ -26,9 +33,9 @@ def synthesis_children(params: ExperimentParams, members: Cohort) -> list[ChildS
         sizes = {c: int((members.labels == i).sum()) for i, c in enumerate(members.classes)}
         weak = weak_classes(members.labels, len(members.classes)).tolist()
         names = [c for c, is_weak in zip(members.classes, weak, strict=True) if is_weak]
-        plans = {"legacy": ("seed_generate", generate_counts(names, params.legacy_per_class))}
+        plans = {LEGACY: ("seed_generate", generate_counts(names, params.legacy_per_class))}
         if params.real_is_augmented:
-            plans["legacy_real"] = ("seed_augment", augment_counts(sizes))
+            plans[f"{LEGACY}_real"] = ("seed_augment", augment_counts(sizes))
         for role, (policy, counts) in plans.items():
             if counts:
                 asked.append((role, _legacy_params(params, policy, counts)))
@@ -46,11 +53,23 @@ def _legacy_params(params: ExperimentParams, policy: str, counts: dict[str, int]
     }
 
 
-def features_params(ctx: JobContext, params: ExperimentParams) -> dict[str, Any]:
-    """Return the parameters of the job that extracts the features of all versions."""
-    made = synthesized(ctx).values()
-    versions = [params.dataset_version_id, *given_versions(params), *made]
-    return {"dataset_version_ids": list(dict.fromkeys(versions)), "backbone": params.backbone}
+def features_children(
+    ctx: JobContext, params: ExperimentParams, members: Cohort
+) -> list[ChildSpec]:
+    """Return the job that extracts features of all versions that something is fitted on.
+
+    Of networks trained end to end that is the legacy protocol alone; without it there is no job.
+    """
+    made = synthesized(ctx)
+    if on_features(params):
+        versions = [params.dataset_version_id, *given_versions(params), *made.values()]
+    elif params.legacy_protocol:
+        legacy = [version for role, version in made.items() if role.startswith(LEGACY)]
+        versions = [params.dataset_version_id, *legacy]
+    else:
+        return []
+    asked = {"dataset_version_ids": list(dict.fromkeys(versions)), "backbone": params.backbone}
+    return [ChildSpec(kind="extract_features", role=FEATURES, params=asked, weight=len(members))]
 
 
 def fold_children(

@@ -66,7 +66,11 @@ class Sizes:
 
 
 def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
-    """Estimate the images' way through the backbone, and every fit of every arm and fold."""
+    """Estimate the images' way through the backbone, and every fit of every arm and fold.
+
+    Networks that are trained end to end read their images in their fits.
+    """
+    from core.jobs.experiment_choices import on_features
     from core.learning.arms import COPYCAT
     from core.learning.copycat import MOST
 
@@ -74,24 +78,28 @@ def estimate(params: ExperimentParams, inputs: Inputs) -> Cost:
     handed_in = (*params.synthetic_version_ids, *params.synthetic_version_per_repeat)
     given = sum(inputs.versions[v].image_count for v in handed_in)
     made = given + params.repeats * sizes.planned
-    images = sum(sizes.real.values()) + made
+    real = sum(sizes.real.values())
+    images = real + made
     if "augment" in params.arms:
         images += sizes.turned
     if "control_noise" in params.arms:
         images += made
     copied = 0
     if COPYCAT in params.arms:
-        copied = min(MOST, sum(sizes.real.values()))
+        copied = min(MOST, real)
         images += copied
+    seen = images if on_features(params) else copied
     if params.legacy_protocol:
-        images += params.legacy_per_class * (len(sizes.real) - 1)
+        legacy = params.legacy_per_class * (len(sizes.real) - 1)
+        images += legacy
+        seen += legacy if on_features(params) else real + legacy
     folds = params.folds if params.design == "cv" else 1
     sides = params.repeats * folds
     shards = sides * (2 if params.worth else 1)
-    seconds = images / IMAGES_PER_SECOND + (made + copied) * GATE_SHARE / IMAGES_PER_SECOND
+    seconds = seen / IMAGES_PER_SECOND + (made + copied) * GATE_SHARE / IMAGES_PER_SECOND
     seconds += _synthesis_seconds(params, inputs) * params.repeats
     if params.apparent_tone:
-        seconds += sum(sizes.real.values()) * TONE_SECONDS
+        seconds += real * TONE_SECONDS
     seconds += shards * SHARD_SECONDS + sides * _fold_seconds(params, sizes)
     return Cost(seconds=seconds + REPORT_SECONDS, images=images, children=shards + 3)
 
@@ -130,7 +138,7 @@ def _synthesis_seconds(params: ExperimentParams, inputs: Inputs) -> float:
 def _fold_seconds(params: ExperimentParams, sizes: Sizes) -> float:
     """Return what the fits of one fold take, tuning included."""
     from core.features.contract import known_dimension
-    from core.jobs.kinds.experiment import arms_of, classifiers
+    from core.jobs.experiment_choices import arms_of, classifiers
     from core.learning.arms import COPYCAT
     from core.learning.contract import CLASSIFIERS
     from core.learning.shares import COMBINED_SHARES, REAL_SHARES
@@ -149,5 +157,6 @@ def _fold_seconds(params: ExperimentParams, sizes: Sizes) -> float:
         for count in trained + ([] if place else [sizes.on_share(s) for s in more]):
             images = share * count
             final = entry.cost.seconds(images) * entry.passes(chosen)
-            seconds += wide * (final + fits * entry.inner_cost.seconds(kept * images))
+            inner = entry.inner_cost.seconds(kept * images) * entry.inner_passes(chosen)
+            seconds += wide * (final + fits * inner)
     return seconds

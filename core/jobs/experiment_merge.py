@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from core.features.contract import open_backbone
 from core.jobs.context import ChildResult, JobContext
+from core.jobs.experiment_children import FEATURES
+from core.jobs.experiment_choices import classifiers, tuning_budget
 from core.jobs.experiment_plan import copycat_report, gate_report
 from core.jobs.experiment_record import record, record_warnings
 from core.jobs.experiment_tone import tone_statement, tones
@@ -15,7 +18,7 @@ from core.jobs.experiment_versions import (
     synthetic_of,
 )
 from core.jobs.experiment_worth import worth_found
-from core.jobs.kinds.experiment import classifiers, external, tuning_budget
+from core.jobs.kinds.experiment import external
 from core.jobs.kinds.experiment_shard import load_features
 from core.jobs.privacy_gate import REPORT, SHEET, report_of
 from core.learning.analysis import analyse
@@ -28,6 +31,7 @@ from core.learning.cohort import (
     with_usable_parents,
 )
 from core.learning.comparison import Question
+from core.learning.contract import CLASSIFIERS
 from core.learning.controls import copycat_member
 from core.learning.exploratory import EXTERNAL
 from core.learning.external import write_external
@@ -159,7 +163,6 @@ def _augmented(ctx: JobContext, params: ExperimentParams) -> bool:
 def _settings(
     ctx: JobContext, params: ExperimentParams, question: Question, table: FoldTable
 ) -> dict[str, Any]:
-    extracted = next(c for c in ctx.children if c.role == "features")
     return method_settings(
         question,
         folds=params.folds if params.design == "cv" else 1,
@@ -170,7 +173,8 @@ def _settings(
         hyperparameters=tuning_statement(tuning_budget(params)),
         tuning=tuning_budget(params),
         backbone=params.backbone,
-        backbone_sha256=extracted.result["backbone_sha256"],
+        backbone_use=_backbone_use(params),
+        backbone_sha256=_backbone_sha256(ctx, params),
         dataset_version_id=params.dataset_version_id,
         synthetic_version_ids=list(params.synthetic_version_ids),
         synthetic_version_per_repeat=list(params.synthetic_version_per_repeat),
@@ -180,6 +184,20 @@ def _settings(
         dropped_by_holdout=table.dropped,
         seed=params.seed,
     )
+
+
+def _backbone_use(params: ExperimentParams) -> str:
+    seen = {CLASSIFIERS.get(name).sees for name in classifiers(params)}
+    ways = {"features": "frozen, to extract features", "pixels": "trained end to end from there"}
+    return " and ".join(ways[way] for way in sorted(seen))
+
+
+def _backbone_sha256(ctx: JobContext, params: ExperimentParams) -> str:
+    """Return the hash of the pretrained weights: as the features have them, or as found here."""
+    for child in ctx.children:
+        if child.role == FEATURES:
+            return str(child.result["backbone_sha256"])
+    return open_backbone(params.backbone, ctx.weights_dir).find(ctx.weights_dir).sha256
 
 
 def _warnings(

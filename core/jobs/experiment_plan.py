@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from core.jobs.context import ChildSpec, JobContext
+from core.jobs.experiment_choices import on_features
 from core.jobs.experiment_versions import given_versions, synthetic_of
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from core.learning.folds import FoldTable
     from core.learning.shares import ByShare
 
+VIEWS = "views"
 _LOOKS_PER_FEATURE = 10
 """Looking for copies takes a tenth of the time that features take."""
 
@@ -29,16 +31,19 @@ def view_children(
     members: Cohort,
     table: FoldTable,
     by_share: ByShare | None = None,
-    role: str = "views",
+    role: str = VIEWS,
 ) -> list[ChildSpec]:
     """Return jobs of up to SHARD_IMAGES views each that some fold needs and the cache has not.
 
-    by_share: arms that are run on shares of the training sides; None: those on the whole sides.
+    by_share: arms that are run on shares of the training sides, by the primary classifier alone;
+    None: those on the whole sides.
     """
     from core.features.extract import FeatureItem, missing_items
     from core.features.shards import SHARD_IMAGES
     from core.learning.arms import NOISE_VIEW
 
+    if not on_features(params, primary=by_share is not None):
+        return []
     keys = _views(ctx, params, members, table, by_share)
     if by_share is None:
         keys += _noise(ctx, params, table)

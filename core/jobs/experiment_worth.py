@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.jobs.context import Children, ChildSpec, JobContext
+from core.jobs.experiment_choices import classifiers
 from core.jobs.experiment_plan import view_children
-from core.jobs.kinds.experiment import classifiers
 from core.learning.comparison import PRIMARY_ARM, Question
 from core.learning.merge import told_once
 from core.learning.predictions import Predictions, merge_parts, read_predictions

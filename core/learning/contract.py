@@ -73,6 +73,11 @@ class Classifier:
         default: int = self.params.model_fields["epochs"].default
         return float(params["epochs"] / default)
 
+    def inner_passes(self, params: Mapping[str, Any]) -> float:
+        """Return the epochs of a fit of tuning in units of those that ``inner_cost`` is of."""
+        limit = self.inner.get("epochs")
+        return 1.0 if limit is None else float(min(params["epochs"], limit) / limit)
+
     @property
     def tuned(self) -> tuple[str, ...]:
         """Names of the parameters that the grid changes, sorted."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from core.learning.classifiers.finetune import FinetuneParams
 
+DIVERGED = "training_diverged"
 EVALUATED = 64
 """Images that are evaluated together."""
 
@@ -155,9 +156,11 @@ class Course:
         history = self.history
         while history.epochs < self.params.epochs and not self._over():
             self._epoch(monitor)
-            history.epochs += 1
             if len(self.held):
-                history.losses.append(self._loss())
+                loss = self._loss()
+                self._check_finite("validation loss", loss)
+                history.losses.append(loss)
+            history.epochs += 1
             if not history.losses or history.losses[-1] <= min(history.losses):
                 self._remember()
             if monitor.due():
@@ -196,11 +199,14 @@ class Course:
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             total = total + loss.detach()
-        if not bool(torch.isfinite(total)):
+        self._check_finite("loss", float(total))
+
+    def _check_finite(self, what: str, loss: float) -> None:
+        if not math.isfinite(loss):
             raise JobFailed(
-                f"The loss of epoch {epoch + 1} is no finite number: lower learning_rate "
-                f"({self.params.learning_rate:g})",
-                code="training_diverged",
+                f"The {what} of epoch {self.history.epochs + 1} is no finite number: lower "
+                f"learning_rate ({self.params.learning_rate:g})",
+                code=DIVERGED,
             )
 
     def _rate(self, step: int) -> float:

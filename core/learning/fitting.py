@@ -36,7 +36,11 @@ class Fitted:
     converged: bool
 
     def probabilities(self, rows: Rows, classes: int) -> NDArray[np.float32]:
-        """Return rows x classes; 0 for classes that were not trained."""
+        """Return rows x classes; 0 for classes that were not trained.
+
+        JobFailed (``predictions_not_finite``) when the classifier answers NaN or infinity, which
+        would pass for an arm that was not run.
+        """
         import numpy as np
 
         check_finite(rows)
@@ -45,6 +49,12 @@ class Fitted:
             answer[:, self.labels] = 1.0
         else:
             answer[:, self.labels] = self.estimator.predict_proba(rows)
+        if not np.isfinite(answer).all():
+            raise JobFailed(
+                f"{type(self.estimator).__name__} gave probabilities that are no finite numbers: "
+                "its weights have overflowed. Lower its learning rate, or raise its penalty.",
+                code="predictions_not_finite",
+            )
         return answer
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from core.learning.arms import (
@@ -26,7 +26,8 @@ from core.learning.cohort import (
 from core.learning.contract import CLASSIFIERS
 from core.learning.copycat import source_of
 from core.learning.firewall import check_no_leak
-from core.learning.fitting import ClassifierChoice, Rows, fit, prior_corrected
+from core.learning.fitting import ClassifierChoice, Rows, prior_corrected
+from core.learning.fold_fits import Fits, Keeper, Trained, Unkept
 from core.learning.predictions import Block
 from core.learning.tuning import (
     ArmRows,
@@ -56,7 +57,8 @@ class FoldTask:
     """One fold of one seed: rows of the cohort on either side, and the synthetic images.
 
     budget is that of tuning; None: the classifiers' parameters are used as they are. copies are
-    near-copies that the privacy gate took for new images.
+    near-copies that the privacy gate took for new images. keeper keeps what fits have answered;
+    part goes before their names there.
     """
 
     members: Cohort
@@ -70,6 +72,12 @@ class FoldTask:
     threads: int
     budget: Budget | None = None
     copies: Sequence[ImageRecord] = ()
+    keeper: Keeper = field(default_factory=Unkept)
+    part: str = ""
+
+    @property
+    def fits(self) -> Fits:
+        return Fits(self.seed, self.threads, len(self.members.classes), self.keeper, self.part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +171,7 @@ def _run_arm(
                 matrix[_places(task, task.train, place)],
                 task.members.labels[task.train],
             )
-            found = tune(asked, rows, validation, task.budget, task.seed, task.threads)
+            found = tune(asked, rows, validation, task.budget, task.fits)
             choice = ClassifierChoice(asked.name, {**asked.params, **found.params})
             outcome.tuned.append(found)
             if found.reason:
@@ -305,10 +313,9 @@ def _fit_predict(
     test: Rows,
     notes: list[str],
 ) -> NDArray[np.float32]:
-    fitted = fit(
-        choice, rows.features, rows.labels, training.weights, task.seed, task.threads, rows.groups
-    )
-    if not fitted.converged:
+    trained = Trained(rows.features, rows.labels, training.weights, rows.groups)
+    found = task.fits.answer(f"{rows.arm.id}/{choice.name}", choice, trained, test)
+    if not found.converged:
         notes.append(f"arm {rows.arm.id}: classifier {choice.name} reached its iteration limit")
-    chances = fitted.probabilities(test, len(task.members.classes))
+    chances = found.probabilities
     return chances if training.priors is None else prior_corrected(chances, training.priors)

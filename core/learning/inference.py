@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CELLS = 4_000_000
-"""Weights held at a time: replicates x groups."""
+"""Weights held at a time: replicates x groups; and counts: replicates x columns of the table."""
 RANK_REPLICATES = 1000
 """Replicates of AUROC and AUPRC, which cost a sorted pass over the images each."""
 
@@ -78,13 +78,15 @@ def bootstrap(
         np.empty((replicates, models, classes)),
     )
     rng = np.random.default_rng(seed)
+    rows = max(1, _CELLS // table.shape[1])  # many models and few groups: a block in pieces
     start = 0
-    for weights in _weights(strata(labels, groups), replicates, rng):
-        part = slice(start, start + len(weights))
-        start = part.stop
-        sums = (weights @ table).astype(np.float64)
-        cells = sums[:, classes:].reshape(len(weights), 2, models, seeds, classes)
-        _score(answer, part, sums[:, None, None, :classes], cells[:, 0], cells[:, 1])
+    for block in _weights(strata(labels, groups), replicates, rng):
+        for weights in (block[i : i + rows] for i in range(0, len(block), rows)):
+            part = slice(start, start + len(weights))
+            start = part.stop
+            sums = (weights @ table).astype(np.float64)
+            cells = sums[:, classes:].reshape(len(weights), 2, models, seeds, classes)
+            _score(answer, part, sums[:, None, None, :classes], cells[:, 0], cells[:, 1])
     return answer
 
 

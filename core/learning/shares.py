@@ -101,7 +101,7 @@ def run_shares(
     found = FoldOutcome([], {}, [], [])
     for number, (share, ids) in enumerate(sorted(arms.items())):
         side = subsample(task.members, task.train, share, task.seed, task.fold)
-        smaller = replace(task, train=side, arms=parse_arms(ids), copies=())
+        smaller = replace(task, train=side, arms=parse_arms(ids), copies=(), part=f"{share} %/")
         start = number
 
         def part(done: float, total: float, start: int = start) -> None:

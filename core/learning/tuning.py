@@ -7,16 +7,18 @@ their groups, and judged on the real images of the inner test part, as the outer
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, JobFailed
 from core.learning.arms import Arm, Training, usable_synthetic, weigh
 from core.learning.cohort import Cohort
 from core.learning.contract import CLASSIFIERS
+from core.learning.finetune_course import DIVERGED
 from core.learning.firewall import check_no_leak
-from core.learning.fitting import ClassifierChoice, Rows, fit, prior_corrected
+from core.learning.fitting import ClassifierChoice, Rows, prior_corrected
+from core.learning.fold_fits import Fits, Trained
 from core.learning.scores import confusion, decision_scores
 from core.learning.splits import grouped_folds
 from core.manifest import ImageRecord
@@ -143,38 +145,56 @@ def inner_parts(
 
 
 def tune(
-    choice: ClassifierChoice,
-    rows: ArmRows,
-    validation: Validation,
-    budget: Budget,
-    seed: int,
-    threads: int,
+    choice: ClassifierChoice, rows: ArmRows, validation: Validation, budget: Budget, fits: Fits
 ) -> Tuned:
     """Return the candidate with the best balanced accuracy, the first one on a tie.
 
-    Decisions are pooled over the inner folds. Every candidate is fitted once an inner fold.
+    Decisions are pooled over the inner folds. Every candidate is fitted once an inner fold; one
+    whose training diverges has lost, with a score of 0.
     """
-    import numpy as np
-
-    table = validation.table
-    if table is None or rows.kept is None:
+    if validation.table is None or rows.kept is None:
         return _untuned(choice, rows.arm, f"its groups are too few for {budget.folds} inner folds")
     if not rows.kept.any(axis=1).all():
         return _untuned(choice, rows.arm, "an inner fold leaves it no training image")
     entry = CLASSIFIERS.get(choice.name)
     candidates = entry.grid[: budget.candidates]
-    scores = []
-    for candidate in candidates:
+    scores: list[float | None] = []
+    for number, candidate in enumerate(candidates):
         inner = _inner_choice(choice, candidate, entry.inner)
-        decided = np.empty(len(validation.truth), dtype=np.int64)
+        name = f"{rows.arm.id}/{choice.name}/{number}"
+        scores.append(_score(name, inner, rows, validation, fits))
+    known = tuple(score or 0.0 for score in scores)
+    if all(score is None for score in scores):
+        return replace(_untuned(choice, rows.arm, "every candidate diverged"), scores=known)
+    best = max(range(len(known)), key=lambda i: (scores[i] is not None, known[i], -i))
+    return Tuned(rows.arm.id, choice.name, best, candidates[best], known)
+
+
+def _score(
+    name: str, choice: ClassifierChoice, rows: ArmRows, validation: Validation, fits: Fits
+) -> float | None:
+    """Return the balanced accuracy of a candidate over all inner folds; None when it diverged."""
+    import numpy as np
+
+    decided = np.empty(len(validation.truth), dtype=np.int64)
+    try:
+        for fold, (kept, tested) in enumerate(_inner_folds(rows, validation)):
+            tests = validation.features[tested]
+            decided[tested] = _decisions(f"{name}/{fold}", choice, rows, kept, tests, fits)
+    except JobFailed as error:
+        if error.code != DIVERGED:
+            raise
+        return None
+    return _balanced_accuracy(validation.truth, decided)
+
+
+def _inner_folds(
+    rows: ArmRows, validation: Validation
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Yield of each inner fold the rows that it trains on, and those of the side that it tests."""
+    if validation.table is not None and rows.kept is not None:
         for fold, kept in enumerate(rows.kept):
-            tested = table.folds == fold
-            decided[tested] = _decisions(
-                inner, rows, kept, validation.features[tested], seed, threads
-            )
-        scores.append(_balanced_accuracy(validation.truth, decided))
-    best = int(np.argmax(scores))
-    return Tuned(rows.arm.id, choice.name, best, candidates[best], tuple(scores))
+            yield kept, validation.table.folds == fold
 
 
 def _untuned(choice: ClassifierChoice, arm: Arm, reason: str) -> Tuned:
@@ -194,19 +214,18 @@ def _inner_choice(
 
 
 def _decisions(
+    name: str,
     choice: ClassifierChoice,
     rows: ArmRows,
     kept: NDArray[np.bool_],
     tests: Rows,
-    seed: int,
-    threads: int,
+    fits: Fits,
 ) -> NDArray[np.int64]:
     """Fit on an inner training part and return the decided class of each row of its test part."""
     labels = rows.labels[kept]
-    classes = int(rows.labels.max()) + 1
-    weights, priors = weigh(rows.arm, labels, classes)
-    fitted = fit(choice, rows.features[kept], labels, weights, seed, threads, rows.groups[kept])
-    chances = fitted.probabilities(tests, classes)
+    weights, priors = weigh(rows.arm, labels, fits.classes)
+    trained = Trained(rows.features[kept], labels, weights, rows.groups[kept])
+    chances = fits.answer(name, choice, trained, tests).probabilities
     if priors is not None:
         chances = prior_corrected(chances, priors)
     answer: NDArray[np.int64] = chances.argmax(axis=1)

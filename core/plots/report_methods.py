@@ -96,8 +96,9 @@ def _synthesis(facts: Mapping[str, Any]) -> str:
 def _training(facts: Mapping[str, Any]) -> list[str]:
     tuning = facts.get("hyperparameters") or "the same for all arms"
     backbone, weights = facts.get("backbone"), facts.get("backbone_sha256")
+    use = facts.get("backbone_use") or "frozen, to extract features"
     features = (
-        f"Features: {backbone}, frozen, weights sha256 {weights}; images enter with their aspect "
+        f"Backbone: {backbone}, {use}, weights sha256 {weights}; images enter with their aspect "
         "kept, antialiased and padded. "
         if backbone
         else ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import FieldError, InvalidInput
-from core.jobs.context import Children, ChildSpec, Inputs, JobContext
+from core.jobs.context import Children, Inputs, JobContext
+from core.jobs.experiment_choices import arms_of, check_size, classifiers
 from core.jobs.experiment_cost import estimate
 from core.jobs.spec import (
     JOB_KINDS,
@@ -19,14 +20,13 @@ from core.jobs.spec import (
     VersionId,
     job_kind,
 )
-from core.pointers import invalid, invalid_fields
+from core.pointers import invalid
 from core.synthesis.planning import Balance, Count
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from core.learning.arms import Arm
     from core.learning.cohort import Cohort
     from core.learning.folds import FoldTable
 
@@ -180,6 +180,7 @@ def check(params: ExperimentParams, inputs: Inputs) -> None:
             "Predictions made elsewhere need external_upload_id and external_fold_table_sha256",
         )
     _check_names(params)
+    check_size(params, len(filled))
     _check_synthesis(params, inputs)
 
 
@@ -230,51 +231,6 @@ def _check_names(params: ExperimentParams) -> None:
             )
 
 
-def arms_of(params: ExperimentParams) -> list[Arm]:
-    """Return the arms that are asked for, those of the ratios last."""
-    from core.learning.arms import parse_arms
-
-    return parse_arms(params.arms, params.ratios)
-
-
-def classifiers(params: ExperimentParams) -> dict[str, dict[str, Any]]:
-    """Return all classifiers with complete parameters, the primary one first."""
-    from core.learning.contract import CLASSIFIERS
-
-    entry = CLASSIFIERS.get(params.classifier, "/classifier")
-    try:
-        own = entry.params.model_validate(params.classifier_params)
-    except ValidationError as error:
-        raise invalid_fields(error, "/classifier_params") from error
-    fixed = sorted(set(params.classifier_params) & set(entry.tuned))
-    if params.tuning == "grid" and fixed:
-        raise invalid(
-            f"/classifier_params/{fixed[0]}",
-            f"Tuning chooses {fixed[0]} of {params.classifier}: leave it out, or set tuning to "
-            "none",
-        )
-    compared = sorted(set(params.classifier_params) & set(entry.of_arms))
-    if compared:
-        raise invalid(
-            f"/classifier_params/{compared[0]}",
-            f"An experiment sets {compared[0]} of {params.classifier} to "
-            f"{entry.of_arms[compared[0]]} in all arms, because it is what they compare",
-        )
-    chosen = {params.classifier: own.model_dump(mode="json") | dict(entry.of_arms)}
-    for index, name in enumerate(params.other_classifiers):
-        other = CLASSIFIERS.get(name, f"/other_classifiers/{index}")
-        whole = other.params().model_dump(mode="json")
-        chosen.setdefault(name, whole | dict(other.of_arms))
-    return chosen
-
-
-def tuning_budget(params: ExperimentParams) -> dict[str, int] | None:
-    """Return candidates and inner folds, None without tuning."""
-    if params.tuning == "none":
-        return None
-    return {"candidates": params.tuning_candidates, "folds": params.inner_folds}
-
-
 def _check_synthesis(params: ExperimentParams, inputs: Inputs) -> None:
     """Check the plan as the kind synthesize will; generators that learn cannot see all folds."""
     if params.synthesis is None:
@@ -313,7 +269,12 @@ def _check_synthesis(params: ExperimentParams, inputs: Inputs) -> None:
 )
 def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | Children:
     """Judges on real images whether adding synthetic images to training helps, arm by arm."""
-    from core.jobs.experiment_children import features_params, fold_children, synthesis_children
+    from core.jobs.experiment_children import (
+        PREPARED,
+        features_children,
+        fold_children,
+        synthesis_children,
+    )
     from core.jobs.experiment_merge import merge, question_of
     from core.jobs.experiment_plan import copycat_children, gate_children, view_children
     from core.jobs.experiment_tone import tone_children
@@ -335,20 +296,16 @@ def experiment(ctx: JobContext, params: ExperimentParams) -> ExperimentResult | 
     synthesis = synthesis_children(params, members)
     if synthesis and not asked:
         return Children(phase="synthesis", children=tuple(synthesis), span=(0.0, 0.25))
-    if "features" not in asked:
-        features = ChildSpec(
-            kind="extract_features",
-            role="features",
-            params=features_params(ctx, params),
-            weight=len(members),
-        )
-        others = [
+    if not asked & PREPARED and "fold" not in asked:
+        prepared = [
+            *features_children(ctx, params, members),
             *gate_children(ctx, params, members),
             *copycat_children(params),
             *tone_children(params, members, table),
             *view_children(ctx, params, members, table),
         ]
-        return Children(phase="features", children=(features, *others), span=(0.25, 0.55))
+        if prepared:
+            return Children(phase="features", children=tuple(prepared), span=(0.25, 0.55))
     if "fold" not in asked:
         return Children(
             phase="folds",

@@ -99,13 +99,14 @@ def queue_for(params: ExperimentShardParams) -> Queue:
     result=ExperimentShardResult,
     queue=("cpu", "gpu"),
     profile="torch",
-    timeout=4 * 3600.0,
+    timeout=24 * 3600.0,  # of a network on a processor; checkpoints keep what is done
     public=False,
     queue_for=queue_for,
 )
 def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> ExperimentShardResult:
     """Fits and tests every arm of one fold and publishes its predictions."""
     from core.jobs.environment import environment_sha256
+    from core.jobs.fold_watch import FoldWatch
     from core.jobs.privacy_gate import report_of, without_copies
     from core.learning.arms import parse_arms
     from core.learning.cohort import cohort, usable_synthetic_records
@@ -117,6 +118,7 @@ def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> Experime
     from core.learning.shares import run_shares
     from core.learning.tuning import Budget
 
+    environment = environment_sha256()
     members = cohort(ctx.manifest(params.dataset_version_id))
     table = fold_table(
         members,
@@ -142,6 +144,7 @@ def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> Experime
         threads=ctx.threads,
         budget=Budget(**params.tuning.model_dump()) if params.tuning else None,
         copies=passed_copies(near_copies, members),
+        keeper=FoldWatch(ctx, environment),
     )
 
     def load(keys: Sequence[tuple[str, int]]) -> NDArray[np.float32]:
@@ -166,7 +169,7 @@ def experiment_shard(ctx: JobContext, params: ExperimentShardParams) -> Experime
         tuning=[place | found.as_json() for found in outcome.tuned],
         training=outcome.training,
         notes=sorted(set(outcome.notes)),
-        environment_sha256=environment_sha256(),
+        environment_sha256=environment,
     )
 
 
@@ -189,4 +192,4 @@ def load_pixels(ctx: JobContext, keys: Sequence[tuple[str, int]], backbone: str)
     spec = open_backbone(backbone, ctx.weights_dir)
     start = Start(spec, spec.find(ctx.weights_dir), ctx.device)
     items = [FeatureItem(sha, view) for sha, view in keys]
-    return pixel_rows(squares(ctx, items, spec.size, ctx.scratch / "squares.u1"), start)
+    return pixel_rows(squares(ctx, items, spec.size, ctx.scratch), start)

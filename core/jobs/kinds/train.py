@@ -112,7 +112,7 @@ def estimate(params: TrainParams, inputs: Inputs) -> Cost:
     result=TrainResult,
     queue="gpu",
     profile="torch",
-    timeout=4 * 3600.0,
+    timeout=24 * 3600.0,  # of a network on a processor; checkpoints keep what is done
     check=check,
     estimate=estimate,
     scopes=("datasets:read", "models:write"),
@@ -176,8 +176,7 @@ def _pixels(ctx: JobContext, plan: Regime, backbone: Backbone) -> tuple[Rows, st
 
     weights = backbone.find(ctx.weights_dir)
     items = [FeatureItem(r.sha256) for r in (*plan.train, *plan.test)]
-    path = ctx.scratch / "squares.u1"
-    found = squares(ctx, items, backbone.size, path, span=(0.0, FIRST))
+    found = squares(ctx, items, backbone.size, ctx.scratch, span=(0.0, FIRST))
     return pixel_rows(found, Start(backbone, weights, ctx.device)), weights.sha256
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from core.features import extract
+from core.features.contract import BACKBONES, Weights
 from core.features.extract import FeatureItem, FeatureTable
 from core.features.preprocess import view
 from core.ingest.images import decode, encode_png, pixel_sha256
@@ -25,6 +28,7 @@ from tests.unit.jobs.inline import InlineRunner
 
 COLOURS = {"mole": (120, 60, 40), "scar": (150, 90, 80), "wart": (170, 110, 70)}
 BACKBONE_SHA256 = "b" * 64
+TINY = "resnet18"
 
 
 class FakeExtractParams(Params):
@@ -78,6 +82,28 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
         check=None,
     )
     monkeypatch.setitem(JOB_KINDS._entries, "extract_features", kind)
+
+
+def _tiny_network(_: Weights | None) -> torch.nn.Module:
+    torch.manual_seed(3)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 5, stride=2, bias=False),
+        torch.nn.BatchNorm2d(8),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+    )
+
+
+def install_tiny(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Make the backbone TINY a small network for 32 pixels with weights of its own."""
+    path = folder / "weights.pth"
+    path.write_bytes(b"weights")
+    found = Weights(path, hashlib.sha256(b"weights").hexdigest())
+    small = replace(
+        BACKBONES.get(TINY), size=32, dimension=8, build=_tiny_network, find=lambda _: found
+    )
+    monkeypatch.setitem(BACKBONES._entries, TINY, small)
 
 
 def square(label: str, number: int, spread: float = 30.0) -> bytes:

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.errors import InvalidInput
 from core.jobs.context import ClassSummary, Inputs, VersionInput
+from core.jobs.experiment_choices import MOST_REPLICATES, check_size
 from core.jobs.experiment_cost import Sizes, estimate, sizes_of
-from core.jobs.kinds.experiment import ExperimentParams
+from core.jobs.kinds.experiment import ExperimentParams, check
 from core.learning.arms import BASE_ARMS, Side, compose, parse_arms
 from core.learning.contract import CLASSIFIERS
 
@@ -114,3 +116,16 @@ def test_the_versions_of_the_repeats_are_looked_at_each_and_trained_on_one_a_sid
     inputs = inputs.model_copy(update={"versions": inputs.versions | made})
     assert sizes_of(own, inputs).made == {"wart": 30}
     assert estimate(own, inputs).images == 120 + 3 * 30
+
+
+def test_more_replicates_than_memory_are_refused_before_anything_is_fitted() -> None:
+    ratios = [round(0.1 * step, 1) for step in range(1, 21)]
+    other = ["knn"]
+    params, inputs = asked(bootstrap=100_000, repeats=20, ratios=ratios, other_classifiers=other)
+    with pytest.raises(InvalidInput) as caught:
+        check(params, inputs)
+    assert [e.pointer for e in caught.value.errors] == ["/bootstrap"]
+    assert caught.value.code == "too_many_replicates"
+    most = MOST_REPLICATES // (2 * 27 * 20)
+    assert f"at most {most:,} replicates" in caught.value.detail
+    check_size(params.model_copy(update={"bootstrap": most}), 3)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from core.errors import InvalidInput, JobCancelled, JobFailed
 from core.features.contract import BACKBONES, Weights
@@ -21,41 +20,22 @@ from core.jobs.spec import JOB_KINDS
 from core.learning import finetune_course
 from core.learning.model_file import load_model
 from tests.unit.jobs.inline import InlineOutcome, InlineRunner
-from tests.unit.jobs.learning_stack import install, real_images, square
+from tests.unit.jobs.learning_stack import TINY, install_tiny, real_images, square
 
 COUNTS = {"mole": 30, "scar": 24, "wart": 24}
 SMALL = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "validation": 0.25}
-BACKBONE = "resnet18"
-
-
-def _tiny(_: Weights | None) -> torch.nn.Module:
-    torch.manual_seed(3)
-    return torch.nn.Sequential(
-        torch.nn.Conv2d(3, 8, 5, stride=2, bias=False),
-        torch.nn.BatchNorm2d(8),
-        torch.nn.ReLU(),
-        torch.nn.AdaptiveAvgPool2d(1),
-        torch.nn.Flatten(),
-    )
 
 
 @pytest.fixture
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InlineRunner:
-    """A runner whose ResNet18 is a small network for 32 pixels with weights of its own."""
-    path = tmp_path / "weights.pth"
-    path.write_bytes(b"weights")
-    found = Weights(path, hashlib.sha256(b"weights").hexdigest())
-    small = replace(
-        BACKBONES.get(BACKBONE), size=32, dimension=8, build=_tiny, find=lambda _: found
-    )
-    monkeypatch.setitem(BACKBONES._entries, BACKBONE, small)
+    install_tiny(monkeypatch, tmp_path)
     return InlineRunner(tmp_path / "volume")
 
 
 def asked(version: str, **changes: Any) -> dict[str, Any]:
     return {
         "dataset_version_ids": [version],
-        "backbone": BACKBONE,
+        "backbone": TINY,
         "classifier": "finetune",
         "classifier_params": SMALL | changes,
     }
@@ -101,14 +81,14 @@ def test_the_pretrained_weights_are_not_needed_to_predict(
 ) -> None:
     version = runner.version(real_images(runner, COUNTS))
     model_id = runner.run("train", asked(version)).models[0].id
-    spec = BACKBONES.get(BACKBONE)
+    spec = BACKBONES.get(TINY)
 
     def missing(_: Path) -> Weights:
         raise AssertionError("nobody asked for them")
 
-    monkeypatch.setitem(BACKBONES._entries, BACKBONE, replace(spec, find=missing))
+    monkeypatch.setitem(BACKBONES._entries, TINY, replace(spec, find=missing))
     assert predicted(runner, model_id, "wart", 1)[0]["error"] is None
-    monkeypatch.setitem(BACKBONES._entries, BACKBONE, replace(spec, size=16))
+    monkeypatch.setitem(BACKBONES._entries, TINY, replace(spec, size=16))
     with pytest.raises(JobFailed, match="another way") as caught:
         predicted(runner, model_id, "wart", 1)
     assert caught.value.code == "model_corrupt"
@@ -204,74 +184,6 @@ def test_changed_weights_are_refused(runner: InlineRunner, tmp_path: Path) -> No
     assert np.isfinite(fields["history"]["validation_losses"]).all()
 
 
-def experiment(version: str, **changes: Any) -> dict[str, Any]:
-    given = {key: value for key, value in SMALL.items() if key != "learning_rate"}
-    return {
-        "dataset_version_id": version,
-        "synthesis": {"generator": "augment", "counts": {"wart": 4}},
-        "arms": ["real", "class_weight", "augment", "control_noise"],
-        "backbone": BACKBONE,
-        "classifier": "finetune",
-        "classifier_params": given,
-        "folds": 2,
-        "repeats": 1,
-        "bootstrap": 200,
-        "legacy_protocol": False,
-        "tuning_candidates": 2,
-        "inner_folds": 2,
-    } | changes
-
-
-def test_an_experiment_on_networks_and_on_vectors(
-    runner: InlineRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    install(monkeypatch)
-    version = runner.version(real_images(runner, {"mole": 24, "wart": 16}))
-    params = experiment(version, other_classifiers=["logistic_regression"])
-    outcome = runner.run("experiment", params)
-    verdict = json.loads(outcome.artifacts["verdict.json"].read_bytes())
-    assert verdict["primary"]["classifier"] == "finetune"
-    found = {(row["arm"], row["classifier"]): row for row in outcome.result["table"]}
-    assert len(found) == 8
-    assert all(row["balanced_accuracy"] is not None for row in found.values())
-    shard = next(
-        JOB_KINDS.get(c.kind).params.model_validate(c.params)
-        for c in runner.children
-        if c.kind == "experiment_shard"
-    )
-    assert shard.classifiers["finetune"]["sampling"] == "as_given"
-    assert JOB_KINDS.get("experiment_shard").queue_of(shard) == "gpu"
-    plain = shard.model_copy(update={"classifiers": {"mlp": {}}})
-    assert JOB_KINDS.get("experiment_shard").queue_of(plain) == "cpu"
-    assert JOB_KINDS.get("experiment_shard").queues == ("cpu", "gpu")
-
-
-@pytest.mark.parametrize(
-    ("changes", "pointer"),
-    [
-        ({"classifier_params": {"sampling": "balanced"}}, "/classifier_params/sampling"),
-        ({"classifier_params": {"learning_rate": 0.1}}, "/classifier_params/learning_rate"),
-        ({"backbone": "inception_fid"}, "/backbone"),
-        (
-            {
-                "backbone": "inception_fid",
-                "classifier": "knn",
-                "classifier_params": {},
-                "other_classifiers": ["finetune"],
-            },
-            "/backbone",
-        ),
-    ],
-)
-def test_what_an_experiment_on_networks_refuses(
-    runner: InlineRunner, changes: dict[str, Any], pointer: str
-) -> None:
-    version = runner.version(real_images(runner, COUNTS))
-    with pytest.raises(InvalidInput) as caught:
-        runner.run("experiment", experiment(version, **changes))
-    assert [e.pointer for e in caught.value.errors] == [pointer]
-
-
 def test_epochs_have_their_price(runner: InlineRunner) -> None:
     version = runner.version(real_images(runner, COUNTS))
     kind = JOB_KINDS.get("train")
@@ -285,12 +197,3 @@ def test_epochs_have_their_price(runner: InlineRunner) -> None:
 
     assert seconds(40) - seconds(20) == pytest.approx(seconds(60) - seconds(40))
     assert seconds(40) > 1.5 * seconds(20)
-    plan = JOB_KINDS.get("experiment")
-    assert plan.estimate is not None
-
-    def whole(**changes: Any) -> float:
-        params = plan.params.model_validate(experiment(version, **changes))
-        assert plan.estimate is not None
-        return plan.estimate(params, inputs).seconds
-
-    assert whole() > 5 * whole(classifier="logistic_regression", classifier_params={})

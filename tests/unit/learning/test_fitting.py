@@ -8,7 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from core.learning.fitting import ClassifierChoice, fit, prior_corrected
+from core.errors import JobFailed
+from core.learning.fitting import ClassifierChoice, Fitted, fit, prior_corrected
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 6)).astype(np.float32)
@@ -46,3 +47,14 @@ def test_prior_correction_divides_and_renormalises() -> None:
     chances = np.array([[0.9, 0.1, 0.0]], dtype=np.float32)
     corrected = prior_corrected(chances, np.array([0.9, 0.1, 0.0]))
     assert corrected[0].tolist() == pytest.approx([0.5, 0.5, 0.0])
+
+
+class _Overflowed:
+    def predict_proba(self, rows: np.ndarray) -> np.ndarray:
+        return np.full((len(rows), 2), np.nan)
+
+
+def test_probabilities_that_are_no_numbers_do_not_pass_for_an_arm_that_was_not_run() -> None:
+    with pytest.raises(JobFailed, match="_Overflowed") as caught:
+        Fitted(_Overflowed(), np.array([0, 1]), True).probabilities(X, 2)
+    assert caught.value.code == "predictions_not_finite"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.learning import inference
 from core.learning.inference import (
     bootstrap,
     holm,
@@ -139,3 +142,25 @@ def test_the_band_holds_all_estimates_together() -> None:
         [(low <= draws[:, k]) & (draws[:, k] <= high) for k, (low, high) in enumerate(band)], axis=0
     )
     assert inside.mean() == pytest.approx(0.95, abs=0.002)
+
+
+def test_pieces_of_a_block_change_no_replicate(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    labels, decisions = rng.integers(0, 3, 40), rng.integers(0, 3, (4, 2, 40))
+    whole = bootstrap(labels, np.arange(40), decisions, 3, 50, 0)
+    monkeypatch.setattr(inference, "_CELLS", 51 * 40 + 1)  # one block of draws, 39 rows a piece
+    pieces = bootstrap(labels, np.arange(40), decisions, 3, 50, 0)
+    assert (whole.balanced_accuracy == pieces.balanced_accuracy).all()
+    assert (whole.recall == pieces.recall).all()
+
+
+def test_many_models_on_few_groups_need_little_memory() -> None:
+    """300 models and 10,000 replicates: pieces, where a whole block would take 0.3 GB."""
+    labels = np.repeat([0, 1], 20)
+    decisions = np.random.default_rng(0).integers(0, 2, (300, 1, 40))
+    kept = 10_000 * 300 * (1 + 1 + 1 + 2) * 8
+    tracemalloc.start()
+    bootstrap(labels, np.arange(40), decisions, 2, 10_000, 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < kept + 300e6

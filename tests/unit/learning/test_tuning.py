@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import LeakDetected
-from core.learning import tuning
+from core.errors import JobFailed, LeakDetected
+from core.learning import fold_fits, tuning
 from core.learning.arms import parse_arms, weigh
 from core.learning.cohort import Cohort, cohort
 from core.learning.contract import CLASSIFIERS
@@ -105,9 +105,9 @@ def test_every_arm_and_classifier_has_the_same_budget(monkeypatch: pytest.Monkey
         fits[choice.name] = fits.get(choice.name, 0) + 1
         return fit(choice, *args)
 
-    monkeypatch.setattr(tuning, "fit", counted)
+    monkeypatch.setattr(fold_fits, "fit", counted)
     outcome = run(*task_of(classifiers=[LR, KNN]))
-    assert fits == {name: len(ARMS) * 3 * 3 for name in (LR.name, KNN.name)}
+    assert fits == {name: len(ARMS) * (3 * 3 + 1) for name in (LR.name, KNN.name)}
     assert [(t.arm, t.classifier) for t in outcome.tuned] == [
         (arm, name) for arm in ARMS for name in (LR.name, KNN.name)
     ]
@@ -138,6 +138,36 @@ def test_a_planted_optimum_is_found() -> None:
     (found,) = run(task, vectors).tuned
     assert found.params == {"n_neighbors": 1, "weights": "uniform"}
     assert found.scores[found.chosen or 0] > found.scores[0] + 0.1
+
+
+@pytest.mark.parametrize("diverging", [1, 3])
+def test_a_candidate_that_diverges_has_lost(
+    monkeypatch: pytest.MonkeyPatch, diverging: int
+) -> None:
+    grid = [c["C"] for c in CLASSIFIERS.get(LR.name).grid[:3]]
+
+    def diverged(choice: ClassifierChoice, *args: Any) -> Any:
+        if choice.params.get("tol") and choice.params.get("C") in grid[:diverging]:
+            raise JobFailed("The loss is no finite number", code="training_diverged")
+        return fit(choice, *args)
+
+    monkeypatch.setattr(fold_fits, "fit", diverged)
+    outcome = run(*task_of(arms=["real"]))
+    (found,) = outcome.tuned
+    assert found.scores[:diverging] == (0.0,) * diverging
+    if diverging == 3:
+        assert found.chosen is None
+        assert any("every candidate diverged" in note for note in outcome.notes)
+    else:
+        assert found.chosen
+    other = JobFailed("no memory", code="out_of_memory")
+
+    def failed(*_: Any) -> Any:
+        raise other
+
+    monkeypatch.setattr(fold_fits, "fit", failed)
+    with pytest.raises(JobFailed, match="no memory"):
+        run(*task_of(arms=["real"]))
 
 
 def test_the_chosen_parameters_make_the_final_fit() -> None:
