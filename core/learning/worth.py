@@ -38,8 +38,9 @@ class Size:
 def best_remedy(parts: Sequence[Path], question: Question) -> str:
     """Return the comparator with the highest balanced accuracy over all folds, the first on a tie.
 
-    It is chosen on the images that it is tested on, which favours it: the worth of synthetic images
-    comes out rather too small than too large.
+    A comparator that was not run in every fold was tested on fewer images, and is none to choose.
+    The others are compared on the images that they are tested on, which favours the best of them:
+    the worth of synthetic images comes out rather too small than too large.
     """
     import numpy as np
     import pyarrow as pa
@@ -49,17 +50,21 @@ def best_remedy(parts: Sequence[Path], question: Question) -> str:
     rows = pa.concat_tables([pq.read_table(part, columns=columns) for part in parts])
     facts = {name: np.array(rows[name].to_pylist()) for name in columns}
     right = facts["label"] == facts["predicted"]
+    arms = {
+        arm: (facts["arm"] == arm) & (facts["classifier"] == question.classifier)
+        for arm in question.comparators
+    }
     scores: dict[str, float] = {}
-    for arm in question.comparators:
-        own = (facts["arm"] == arm) & (facts["classifier"] == question.classifier)
-        cells = {
-            (seed, label): right[own & (facts["seed"] == seed) & (facts["label"] == label)].mean()
-            for seed, label in dict.fromkeys(
+    for arm, own in arms.items():
+        if own.sum() == arms["real"].sum():
+            cells = dict.fromkeys(
                 zip(facts["seed"][own].tolist(), facts["label"][own].tolist(), strict=True)
             )
-        }
-        if cells:
-            scores[arm] = float(np.mean(list(cells.values())))
+            recalls = [
+                right[own & (facts["seed"] == seed) & (facts["label"] == label)].mean()
+                for seed, label in cells
+            ]
+            scores[arm] = float(np.mean(recalls))
     return max(scores, key=lambda arm: scores[arm])
 
 

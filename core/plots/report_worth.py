@@ -12,6 +12,13 @@ from core.plots.report_wording import arm_name
 
 _BOUNDS = {"at_least": "≥ ", "at_most": "≤ ", "exact": ""}
 
+_INTERVALS = (
+    "The intervals are over test groups. Which groups stand in a share was drawn {draws}; scores "
+    "and numbers of images are means over these draws, and how much they would move with other "
+    "draws is not in the intervals. Nor is the choice of the remedy: it did best on the images "
+    "that it is tested on, which favours real images."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class WorthView:
@@ -33,10 +40,19 @@ def worth_view(verdict: Mapping[str, Any]) -> WorthView | None:
         "trained on 10 to 100 % of the weak classes' training groups, and real and synthetic "
         "images together on 10, 25 and 50 %, with synthetic images of those groups alone.",
         *_sentences(rows),
+        _INTERVALS.format(draws=_draws(verdict)),
     ]
     if worth.get("reason"):
         says.append(f"Not estimable: {worth['reason']}.")
     return WorthView(tuple(says), _table(rows), tuple(str(n) for n in worth.get("notes") or ()))
+
+
+def _draws(verdict: Mapping[str, Any]) -> str:
+    settings = verdict.get("settings") or {}
+    folds, repeats = settings.get("folds"), settings.get("repeats")
+    if not folds or not repeats:
+        return "once for each fold and seed"
+    return f"once for each fold and seed, {folds * repeats} times in all"
 
 
 def worth_text(row: Mapping[str, Any]) -> str:

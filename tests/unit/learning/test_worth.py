@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from core.learning.cohort import Cohort, cohort
 from core.learning.comparison import Question
 from core.learning.fitting import ClassifierChoice
 from core.learning.fold_run import FoldTask
-from core.learning.predictions import Predictions
+from core.learning.predictions import Block, Predictions, write_part
 from core.learning.shares import REAL_SHARES, arms_by_share, run_shares, subsample, weak_rows
-from core.learning.worth import Size, isotonic, needed, worth_member
+from core.learning.worth import Size, best_remedy, isotonic, needed, worth_member
 from tests.unit.learning.made_up import loader, noise, record, synthetic
 
 LR = ClassifierChoice("logistic_regression", {})
@@ -191,3 +192,22 @@ def test_a_planted_worth_is_found_within_its_interval() -> None:
         low, high = row["combined"][0]["worth_interval"]
         held += low <= 55 <= high  # 0.65 lies half-way from 50 to 100 images
     assert held >= 35
+
+
+def test_the_best_remedy_is_one_that_was_run_in_every_fold(tmp_path: Path) -> None:
+    """Oversampling was not run in the fold that is hard for all: its score is of other images."""
+    found = members(mixed=0)
+    right = np.eye(2, dtype=np.float32)[found.labels]
+    rows = np.arange(len(found))
+    parts = []
+    for fold, share in enumerate((1.0, 0.5)):
+        here = rows[rows % 2 == fold]
+        said = right[here].copy()
+        said[int(share * len(here)) :] = said[int(share * len(here)) :, ::-1]
+        blocks = [Block("real", "lr", said), Block("class_weight", "lr", said[:, ::-1])]
+        if not fold:
+            blocks.append(Block("oversample", "lr", said))
+        parts.append(tmp_path / f"{fold}.parquet")
+        write_part(parts[-1], found, here, 0, fold, blocks)
+    assert best_remedy(parts, QUESTION) == "real"
+    assert best_remedy(parts[:1], QUESTION) == "real"  # the first on a tie
