@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import platform
 from functools import cache
 from importlib.metadata import Distribution, distributions
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from core.manifest import canonical_json
 
 _CODE = Path(__file__).parents[1]
+_NOTES = {"INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_cache.json"}
 
 
 @cache
 def environment() -> dict[str, Any]:
     """Return environment.json: python, machine, the sha256 of the code, and every wheel.
 
-    A wheel is {name, version, record_sha256}: the hash of its RECORD, which holds those of all its
-    files, so that two builds of one version are told apart. Null for what was not installed from
-    a wheel.
+    A wheel is {name, version, record_sha256}: a hash of its files' hashes, so that two builds of
+    one version are told apart and the folder that they lie in is not. Null for what was not
+    installed from a wheel. Of two of one name the first on the path counts: it is imported.
     """
-    wheels = {w["name"]: w for w in map(_wheel, distributions())}
+    wheels: dict[str, dict[str, Any]] = {}
+    for wheel in map(_wheel, distributions()):
+        wheels.setdefault(wheel["name"], wheel)
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
@@ -60,5 +64,25 @@ def _wheel(distribution: Distribution) -> dict[str, Any]:
     return {
         "name": name.lower().replace("_", "-"),
         "version": distribution.version,
-        "record_sha256": hashlib.sha256(record.encode()).hexdigest() if record else None,
+        "record_sha256": record_sha256(record) if record else None,
     }
+
+
+def record_sha256(record: str) -> str:
+    """Return the hash of the files that a RECORD lists, in the order of their names.
+
+    Left out is what the installer makes or writes: scripts with the path of Python in their first
+    line, compiled files, and its own notes.
+    """
+    kept = [
+        f"{name}\t{digest}\n"
+        for name, digest, _ in csv.reader(record.splitlines())
+        if digest and not _of_installer(name)
+    ]
+    return hashlib.sha256("".join(sorted(kept)).encode()).hexdigest()
+
+
+def _of_installer(name: str) -> bool:
+    path = PurePosixPath(name)
+    notes = path.parent.suffix == ".dist-info" and path.name in _NOTES
+    return notes or ".." in path.parts or path.is_absolute() or path.suffix == ".pyc"

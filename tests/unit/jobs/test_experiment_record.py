@@ -14,7 +14,13 @@ import pytest
 
 from core.jobs import environment as environments
 from core.jobs import experiment_record
-from core.jobs.environment import code_sha256, environment, environment_sha256, versions
+from core.jobs.environment import (
+    code_sha256,
+    environment,
+    environment_sha256,
+    record_sha256,
+    versions,
+)
 from core.learning.verdict_schema import json_schema
 from core.manifest import canonical_json
 from tests.unit.jobs.inline import InlineOutcome, InlineRunner
@@ -134,3 +140,17 @@ def test_other_code_has_another_hash(tmp_path: Path, monkeypatch: pytest.MonkeyP
     changed = code_sha256()
     (tmp_path / "a.py").rename(tmp_path / "b.py")
     assert len({before, changed, code_sha256()}) == 3
+
+
+def test_one_wheel_has_one_hash_wherever_it_is_installed() -> None:
+    record = "a/b.py,sha256=x,9\na-1.dist-info/METADATA,sha256=y,3\n"
+    installed = (
+        "../../../bin/a,sha256=s,200\na/__pycache__/b.cpython-312.pyc,,\n"
+        f"{record}a-1.dist-info/INSTALLER,sha256=i,4\na-1.dist-info/RECORD,,\n"
+        "a-1.dist-info/direct_url.json,sha256=d,70\n"
+    )
+    assert record_sha256(installed) == record_sha256(record)
+    reordered = "\n".join(reversed(record.splitlines()))
+    assert record_sha256(reordered) == record_sha256(record)
+    assert record_sha256(record.replace("=x", "=z")) != record_sha256(record)
+    assert record_sha256(record.replace("a/b", "a/c")) != record_sha256(record)
