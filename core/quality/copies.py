@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.ingest.alignment import AlignThreshold, align
-from core.ingest.duplicates import NearThreshold, candidates, correlations, normalised
+from core.ingest.duplicates import Candidates, NearThreshold, candidates, correlations, normalised
 from core.ingest.fingerprints import Fingerprint, fingerprint
 from core.ingest.keypoints import RECORD, keypoints
 from core.ingest.retrieval import likely_pairs
@@ -202,12 +202,12 @@ class _Search:
         prints = self._prints([record.sha256 for record in self._made], 0.0, 0.6)
         hashes = self._hashes()
         bits = np.array([p.bits for p in prints], dtype=np.uint64)
-        waiting: list[list[int]] = []
-        for block in candidates(hashes, bits, near.hash_bits, threads=self._threads):
-            waiting += [row for row in block.tolist() if row[0] not in self._declared[row[1]]]
-        thumbnails = self._thumbnails(sorted({row[0] for row in waiting}))
+        blocks = candidates(hashes, bits, near.hash_bits, threads=self._threads)
+        none = np.empty((0, 3), dtype=np.int64)
+        waiting = np.concatenate([none, *map(self._undeclared, blocks)])
+        thumbnails = self._thumbnails(np.unique(waiting[:, 0]).tolist())
         for start in range(0, len(waiting), _PAIRS):
-            rows = np.array(waiting[start : start + _PAIRS], dtype=np.int64)
+            rows = waiting[start : start + _PAIRS]
             values = correlations(
                 normalised([thumbnails[i] for i in rows[:, 0].tolist()]),
                 normalised([prints[j].thumbnail for j in rows[:, 1].tolist()]),
@@ -217,6 +217,11 @@ class _Search:
                 if value >= near.correlation:
                     self._found(i, j, "near", float(value))
         self._progress(0.7)
+
+    def _undeclared(self, found: Candidates) -> Candidates:
+        """Return the candidates of which the made image does not declare the real one."""
+        kept = [real not in self._declared[made] for real, made in found[:, :2].tolist()]
+        return np.asarray(found[np.array(kept, dtype=bool)])
 
     def aligned(self, suspects: Sequence[int], threshold: AlignThreshold) -> None:
         """Find crops and free turns of real images among the suspects that are no copies yet."""

@@ -52,18 +52,16 @@ def frechet_distance(first: Matrix, second: Matrix) -> Frechet:
 def _trace_of_root(s1: NDArray[np.float64], s2: NDArray[np.float64]) -> float:
     """Return tr (S1 S2)^(1/2): from L' S2 L with S1 = L L', or from eigenvectors when singular."""
     from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh
-    from scipy.linalg.blas import dtrmm
+    from scipy.linalg.lapack import dsygst
 
     try:
-        lower = cholesky(s1, lower=True)
-        # half of a triangular factor is zero, and half of the work with it
-        right = dtrmm(1.0, lower, s2, side=1, lower=1)
-        inner = dtrmm(1.0, lower, right, lower=1, trans_a=1)
+        # L' S2 L by symmetry, in half the work of two products; only the lower triangle is filled
+        inner, _ = dsygst(s2, cholesky(s1, lower=True), itype=2, lower=1)
     except LinAlgError:
         values, vectors = eigh(s1)
         half = vectors * np.sqrt(np.clip(values, 0.0, None))
         inner = half.T @ s2 @ half
-    values = eigvalsh((inner + inner.T) / 2)
+    values = eigvalsh(inner, lower=True, overwrite_a=True)
     return float(np.sqrt(np.clip(values, 0.0, None)).sum())
 
 

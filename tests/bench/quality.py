@@ -1,4 +1,4 @@
-"""Frechet distance against torch-fidelity's, and the memory of KID and PRDC above their inputs."""
+"""Frechet distance against torch-fidelity's; memory of KID, PRDC and the privacy gate."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.bench.memory import DIMENSION
 
 IMAGES = 10_000
 FULL_IMAGES = 50_000
+GATED = 20_000
 MOST_MB = 500
 ROUNDS = 2
 
@@ -62,6 +63,18 @@ def memory(metric: str, full: bool) -> Row:
     return bound_row(f"{metric}_memory", max(peaks.values()), "MB", MOST_MB, note=note)
 
 
+def gate(full: bool) -> Row:
+    """Measure memory and processor seconds of the gate; with ``full`` at 50,000 images as well."""
+    told, peaks = [], []
+    for count in (GATED, FULL_IMAGES) if full else (GATED,):
+        command = [sys.executable, "-m", "tests.bench.gate", str(count)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        seconds, peak = (float(word) for word in done.stdout.split())
+        told.append(f"{count:,} real and as many made: {seconds:.3g} s, {peak / 1e6:.0f} MB")
+        peaks.append(peak / 1e6)
+    return bound_row("gate_memory", max(peaks), "MB", MOST_MB, note="; ".join(told))
+
+
 def _peak(metric: str, count: int) -> int:
     command = [sys.executable, "-m", "tests.bench.memory", metric, str(count)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -72,4 +85,5 @@ ROWS: dict[str, Callable[[bool], Row]] = {
     "frechet": frechet,
     "kid_memory": lambda full: memory("kid", full),
     "prdc_memory": lambda full: memory("prdc", full),
+    "gate_memory": gate,
 }
