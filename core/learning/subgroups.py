@@ -30,11 +30,12 @@ _AGES = ((0, 20), (20, 40), (40, 60), (60, 80), (80, 131))
 def _age(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return next(
+    told = (
         (f"{low} to {high - 1}" if high < 131 else f"{low} and older")
         for low, high in _AGES
         if low <= value < high
     )
+    return next(told, None)
 
 
 def _fitzpatrick(value: Any) -> str | None:

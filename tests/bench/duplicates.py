@@ -53,10 +53,10 @@ class Corpus:
     seconds: float
 
     def is_copy_of_same(self, pairs: np.ndarray) -> np.ndarray:
-        return self.owner[pairs[:, 0]] == self.owner[pairs[:, 1]]
+        return np.asarray(self.owner[pairs[:, 0]] == self.owner[pairs[:, 1]])
 
     def is_real_real(self, pairs: np.ndarray) -> np.ndarray:
-        return (self.kind[pairs] == REAL).all(axis=1)
+        return np.asarray((self.kind[pairs] == REAL).all(axis=1))
 
 
 def copies(path: Path, seed: int) -> Iterator[tuple[str, Any]]:
@@ -192,12 +192,18 @@ def show(report: dict[str, Any]) -> bool:
     return bool(good)
 
 
+def photographs(folder: Path) -> list[Path]:
+    """Return the images of a folder, the masks beside them left out, in a fixed order."""
+    files = (p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    return sorted(p for p in files if not p.stem.endswith("_mask"))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.duplicates")
     parser.add_argument("folder", type=Path, help="real images, JPEG or PNG")
     parser.add_argument("--images", type=int, default=500)
     given = parser.parse_args()
-    files = sorted(p for p in given.folder.rglob("*") if p.suffix.lower() in (".jpg", ".png"))
+    files = photographs(given.folder)
     if len(files) < 2 * given.images:
         parser.error(f"{given.folder} has {len(files)} images, {2 * given.images} are needed")
     cv2.setNumThreads(1)

@@ -62,8 +62,9 @@ def test_small_classes_leave_a_subgroup_and_too_few_classes_abstain() -> None:
 
 
 def test_ages_are_binned_and_what_is_unknown_is_in_no_row() -> None:
-    found = predictions((3, 2, 2), (0.5, 0.9))
     ages: list[dict[str, Any]] = [{"age": v} for v in (0, 19.5, 20, 79, 80, 130)] + [{}]
+    impossible = [-1, 131, float("nan"), float("inf"), True, "40"]
+    found, ages = predictions((6, 4, 3), (0.5, 0.9)), ages + [{"age": v} for v in impossible]
     rows = {r["level"]: r["n_images"] for r in subgroup_member(found, ages, QUESTION)}
     assert rows == {"0 to 19": 2, "20 to 39": 1, "60 to 79": 1, "80 and older": 2}
 
