@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.floating]
+ROWS = 1024
+"""Of a covariance, centred at once: no copy of all features is made."""
 POINTS = 5
 """Sizes through which the line of frechet_infinity is laid."""
 
@@ -34,14 +36,14 @@ def frechet_distance(first: Matrix, second: Matrix) -> Frechet:
     """
     if min(len(first), len(second)) < 2:
         raise ValueError("a Frechet distance needs two images on each side")
-    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
-    a, b = a - mean_a, b - mean_b
-    estimable = min(len(a), len(b)) > a.shape[1]
+    mean_a: NDArray[np.float64] = np.mean(first, axis=0, dtype=np.float64)
+    mean_b: NDArray[np.float64] = np.mean(second, axis=0, dtype=np.float64)
+    estimable = min(len(first), len(second)) > first.shape[1]
     if estimable:
-        s1, s2 = a.T @ a / (len(a) - 1), b.T @ b / (len(b) - 1)
+        s1, s2 = _covariance(first, mean_a), _covariance(second, mean_b)
         scale, root = float(np.trace(s1) + np.trace(s2)), _trace_of_root(s1, s2)
     else:
+        a, b = first - mean_a, second - mean_b
         scale = float((a * a).sum() / (len(a) - 1) + (b * b).sum() / (len(b) - 1))
         root = _nuclear_norm(a, b) / float(np.sqrt((len(a) - 1) * (len(b) - 1)))
     gap = mean_a - mean_b
@@ -49,18 +51,35 @@ def frechet_distance(first: Matrix, second: Matrix) -> Frechet:
     return Frechet(value, scale, estimable)
 
 
+def _covariance(features: Matrix, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the lower triangle of the covariance, zeros above it; rows are centred in blocks."""
+    from scipy.linalg.blas import dsyrk
+
+    count, dimension = features.shape
+    total = np.zeros((dimension, dimension), order="F")
+    block = np.empty((min(ROWS, count), dimension))
+    for start in range(0, count, ROWS):
+        part = features[start : start + ROWS]
+        centred = np.subtract(part, mean, out=block[: len(part)])
+        total = dsyrk(1 / (count - 1), centred.T, 1.0, total, lower=1, overwrite_c=1)
+    return np.asarray(total)
+
+
 def _trace_of_root(s1: NDArray[np.float64], s2: NDArray[np.float64]) -> float:
-    """Return tr (S1 S2)^(1/2): from L' S2 L with S1 = L L', or from eigenvectors when singular."""
+    """Return tr (S1 S2)^(1/2) of lower triangles.
+
+    From L' S2 L with S1 = L L', or from the eigenvectors of S1 when it is singular.
+    """
     from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh
     from scipy.linalg.lapack import dsygst
 
     try:
-        # L' S2 L by symmetry, in half the work of two products; only the lower triangle is filled
+        # by symmetry, in half the work of two products; only the lower triangle is filled
         inner, _ = dsygst(s2, cholesky(s1, lower=True), itype=2, lower=1)
     except LinAlgError:
-        values, vectors = eigh(s1)
+        values, vectors = eigh(s1, lower=True)
         half = vectors * np.sqrt(np.clip(values, 0.0, None))
-        inner = half.T @ s2 @ half
+        inner = half.T @ (s2 + np.tril(s2, -1).T) @ half
     values = eigvalsh(inner, lower=True, overwrite_a=True)
     return float(np.sqrt(np.clip(values, 0.0, None)).sum())
 
