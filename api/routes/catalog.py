@@ -12,6 +12,7 @@ from api.deps import ApiRoute, Requires
 from api.schemas import products as schemas
 from core.db.repositories import job_queries
 from core.db.session import sessions
+from core.learning.segmentation import schema as segmentation
 from core.learning.verdict_schema import json_schema
 from core.services.catalog import catalog
 from core.services.job_view import silence_seconds
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/v1/catalog", tags=["catalog"], route_class=ApiRoute)
     dependencies=[Depends(Requires("jobs:read"))],
 )
 def get_catalog(request: Request) -> Response:
-    """Return kinds, generators, backbones and classifiers with the schemas of their parameters."""
+    """Return all kinds and capabilities, with the schemas of their parameters."""
     with sessions()() as session:
         workers = job_queries.live_workers(session, silence_seconds())
     return tagged(request, catalog(workers))
@@ -41,3 +42,14 @@ def get_catalog(request: Request) -> Response:
 def get_verdict_schema(request: Request) -> Response:
     """Return the JSON Schema of verdict.json, which every experiment follows."""
     return tagged(request, json_schema())
+
+
+@router.get(
+    "/segmentation-schema",
+    operation_id="catalog_get_segmentation_schema",
+    response_model=dict[str, Any],
+    dependencies=[Depends(Requires("jobs:read"))],
+)
+def get_segmentation_schema(request: Request) -> Response:
+    """Return the JSON Schema of segmentation.json, which every train_segmentation job follows."""
+    return tagged(request, segmentation.json_schema())

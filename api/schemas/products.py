@@ -27,7 +27,7 @@ def _all_scopes() -> list[Scope]:
 
 
 class Model(BaseModel):
-    """A trained classifier."""
+    """A trained classifier, or a network that outlines lesions (``info.task`` segmentation)."""
 
     id: str
     name: str
@@ -182,6 +182,7 @@ class Catalog(BaseModel):
     generators: list[CatalogEntry]
     backbones: list[CatalogEntry]
     classifiers: list[CatalogEntry]
+    architectures: list[CatalogEntry] = Field(description="Networks that outline lesions.")
 
 
 class Check(BaseModel):

@@ -36,9 +36,9 @@ def square(pixels: Pixels, size: int) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
     if (height, width) == (size, size):
         return np.ascontiguousarray(pixels)
-    scale = size / max(height, width)
-    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    rows, columns = placement(height, width, size)
+    new_height, new_width = rows.stop - rows.start, columns.stop - columns.start
+    method = cv2.INTER_AREA if size < max(height, width) else cv2.INTER_LINEAR
     pixels = np.ascontiguousarray(pixels)
     scaled = cv2.resize(pixels, (new_width, new_height), interpolation=method)
     resized: NDArray[np.uint8] = np.asarray(scaled, dtype=np.uint8)
@@ -46,9 +46,16 @@ def square(pixels: Pixels, size: int) -> NDArray[np.uint8]:
         return resized
     canvas = np.empty((size, size, 3), dtype=np.uint8)
     canvas[:] = border_median(resized)
-    top, left = (size - new_height) // 2, (size - new_width) // 2
-    canvas[top : top + new_height, left : left + new_width] = resized
+    canvas[rows, columns] = resized
     return canvas
+
+
+def placement(height: int, width: int, size: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a square in which an image of this size stands."""
+    scale = size / max(height, width)
+    new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = (size - new_height) // 2, (size - new_width) // 2
+    return slice(top, top + new_height), slice(left, left + new_width)
 
 
 def border_median(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -52,21 +52,37 @@ def squares(
     the progress bar that this fills.
     StorageFull, NotFound (a blob), InvalidInput (a blob that is no image).
     """
+
+    def read(row: int) -> NDArray[np.uint8]:
+        item = items[row]
+        return square_of(ctx.blob, key_of(item.sha256, item.dihedral), size)
+
+    return read_rows(ctx, read, (len(items), size, size, 3), folder, span=span)
+
+
+def read_rows(
+    ctx: FeatureContext,
+    read: Callable[[int], NDArray[np.uint8]],
+    shape: tuple[int, ...],
+    folder: Path | None,
+    *,
+    span: tuple[float, float] = (0.0, 1.0),
+) -> NDArray[np.uint8]:
+    """Return an array whose rows are read by number, on the job's threads; else as squares."""
     import cv2
 
     cv2.setNumThreads(1)  # images are decoded in parallel, each by one thread
-    shape = (len(items), size, size, 3)
-    found = np.empty(shape, np.uint8) if folder is None or not items else _mapped(folder, shape)
+    count = shape[0]
+    found = np.empty(shape, np.uint8) if folder is None or not count else _mapped(folder, shape)
 
-    def read(row: int) -> None:
-        item = items[row]
-        found[row] = square_of(ctx.blob, key_of(item.sha256, item.dihedral), size)
+    def fill(row: int) -> None:
+        found[row] = read(row)
 
     low, high = span
     with ThreadPoolExecutor(ctx.threads, "decode") as pool:
-        for start in range(0, len(items), _CHUNK):
-            ctx.progress("reading", low + (high - low) * start / len(items))
-            list(pool.map(read, range(start, min(start + _CHUNK, len(items)))))
+        for start in range(0, count, _CHUNK):
+            ctx.progress("reading", low + (high - low) * start / count)
+            list(pool.map(fill, range(start, min(start + _CHUNK, count))))
     return found
 
 

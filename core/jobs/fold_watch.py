@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from core.jobs import finetune_watch
+from core.jobs import training_watch
 from core.jobs.context import JobContext
 from core.learning.fold_fits import Answer
 
@@ -48,7 +48,7 @@ class FoldWatch:
         self._ctx.check_cancelled()
 
     def due(self) -> bool:
-        return time.monotonic() - self._kept_at >= finetune_watch.CHECKPOINT_SECONDS
+        return time.monotonic() - self._kept_at >= training_watch.CHECKPOINT_SECONDS
 
     def keep_training(self, name: str, state: bytes) -> None:
         self._training = {name: self._ctx.put(state)}

@@ -68,14 +68,14 @@ def _stands(made: ImageRecord, labels: Mapping[str, str]) -> bool:
     )
 
 
-def cohort(records: Iterable[ImageRecord]) -> Cohort:
-    """Return the real, usable images as a cohort; InvalidInput below two classes."""
+def cohort(records: Iterable[ImageRecord], *, least: int = 2) -> Cohort:
+    """Return the real, usable images as a cohort; InvalidInput below so many classes."""
     import numpy as np
 
     real = tuple(usable_real(records))
     classes = tuple(sorted({r.label for r in real}))
-    if len(classes) < 2:
-        raise too_few_classes(classes)
+    if len(classes) < least:
+        raise too_few_classes(classes, least)
     group_of = tuple(components([r.group_ids for r in real]))
     number = {name: i for i, name in enumerate(sorted(set(group_of)))}
     return Cohort(
@@ -127,7 +127,8 @@ def weak_classes(labels: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
     return np.asarray(counts < counts.max())
 
 
-def too_few_classes(classes: Sequence[str]) -> InvalidInput:
-    """Return the error for a dataset that holds nothing to tell apart."""
+def too_few_classes(classes: Sequence[str], least: int = 2) -> InvalidInput:
+    """Return the error for a dataset that holds nothing to tell apart, or nothing at all."""
     found = f"only the class {classes[0]!r}" if classes else "no usable image"
-    return InvalidInput(f"Two classes are needed; the dataset has {found}.", code="too_few_classes")
+    needed = "Two classes are" if least == 2 else "An image is"
+    return InvalidInput(f"{needed} needed; the dataset has {found}.", code="too_few_classes")

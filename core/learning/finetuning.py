@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import InvalidInput
 from core.features.contract import BACKBONES, Backbone
-from core.learning.finetune_course import EVALUATED, Course, History, new_network
+from core.learning.course import History
+from core.learning.finetune_course import EVALUATED, FinetuneCourse, new_network
 from core.learning.pixels import Monitor, PixelRows, Unwatched
 from core.learning.splits import grouped_folds
 from core.pointers import invalid
@@ -70,7 +71,7 @@ class Finetuned:
         tied = np.arange(len(X)) if groups is None else np.asarray(groups)
         held = held_out(labels, tied, self.params.validation, self.seed)
         with repeatable_torch(self.threads):
-            course = Course(self.params, self.seed, X, labels, weights, held)
+            course = FinetuneCourse(self.params, self.seed, X, labels, weights, held)
             self.history = course.run(monitor or Unwatched())
             self.network = course.best.cpu().eval()
         return self

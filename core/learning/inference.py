@@ -80,7 +80,7 @@ def bootstrap(
     rng = np.random.default_rng(seed)
     rows = max(1, _CELLS // table.shape[1])  # many models and few groups: a block in pieces
     start = 0
-    for block in _weights(strata(labels, groups), replicates, rng):
+    for block in group_draws(strata(labels, groups), replicates, rng):
         for weights in (block[i : i + rows] for i in range(0, len(block), rows)):
             part = slice(start, start + len(weights))
             start = part.stop
@@ -106,7 +106,7 @@ def rank_bootstrap(
     import numpy as np
 
     size = min(replicates, RANK_REPLICATES)
-    blocks = list(_weights(strata(labels, groups), size, np.random.default_rng([seed, 2])))
+    blocks = list(group_draws(strata(labels, groups), size, np.random.default_rng([seed, 2])))
     weights = np.concatenate(blocks)[:, groups]
     found = [mean_areas(labels, chances, folds, weights) for chances in probabilities]
     return RankReplicates(
@@ -136,7 +136,7 @@ def _group_counts(
     )
 
 
-def _weights(
+def group_draws(
     stratum: NDArray[Any], replicates: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.float32]]:
     """Yield blocks of replicates x groups: how often each group was drawn."""

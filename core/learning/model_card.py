@@ -55,8 +55,8 @@ def model_card(
         "Evaluation data": _evaluation(report),
         "Training data": _training(report, versions),
         "Quantitative analyses": _analyses(report),
-        "Licences": _licences(permissions),
-        "Ethical considerations": _ethics(),
+        "Licences": licence_lines(permissions),
+        "Ethical considerations": ethics(),
         "Caveats and recommendations": _caveats(info),
     }
     lines = [f"# {plain(name)}", "", f"**Intended use: {INTENDED_USE}.**", ""]
@@ -130,15 +130,9 @@ def _evaluation(report: Mapping[str, Any]) -> list[str]:
 
 
 def _training(report: Mapping[str, Any], versions: Sequence[TrainedOn]) -> list[str]:
-    rows = [
-        (v.id, v.dataset, v.kind, str(v.images), v.generator or "", v.group_basis, v.licence)
-        for v in versions
-    ]
     made = sum(row["train_synthetic"] for row in report["per_class"])
     return [
-        *_table(
-            ("version", "dataset", "kind", "images", "generator", "groups by", "licence"), rows
-        ),
+        *version_lines(versions),
         "",
         f"- Trained on {report['n_train']} images of the split `train`, {made} of them synthetic",
         f"- Synthetic images left out because a parent's group is not on the training side: "
@@ -148,9 +142,19 @@ def _training(report: Mapping[str, Any], versions: Sequence[TrainedOn]) -> list[
     ]
 
 
+def version_lines(versions: Sequence[TrainedOn]) -> list[str]:
+    """Return the table of the versions that were trained on."""
+    heads = ("version", "dataset", "kind", "images", "generator", "groups by", "licence")
+    rows = [
+        (v.id, v.dataset, v.kind, str(v.images), v.generator or "", v.group_basis, v.licence)
+        for v in versions
+    ]
+    return table_lines(heads, rows)
+
+
 def _analyses(report: Mapping[str, Any]) -> list[str]:
     overall = [
-        (metric, _number(score["value"]), _between(score["interval"]))
+        (metric, score_text(score["value"]), between(score["interval"]))
         for metric, score in report["scores"].items()
     ]
     by_class = [
@@ -159,17 +163,17 @@ def _analyses(report: Mapping[str, Any]) -> list[str]:
             str(row["train"]),
             str(row["train_synthetic"]),
             f"{row['support']} / {row['test_groups']}",
-            _number(row["precision"]),
-            f"{_number(row['recall'])} {_between(row['recall_interval'])}",
-            _number(row["f1"]),
+            score_text(row["precision"]),
+            f"{score_text(row['recall'])} {between(row['recall_interval'])}",
+            score_text(row["f1"]),
         )
         for row in report["per_class"]
     ]
     heads = ("class", "trained", "synthetic", "tested / groups", "precision", "recall", "F1")
     lines = [
-        *_table(("metric", "value", "95 % interval"), overall),
+        *table_lines(("metric", "value", "95 % interval"), overall),
         "",
-        *_table(heads, by_class),
+        *table_lines(heads, by_class),
         "",
         "A recall without an interval is of too few test groups to be estimated.",
     ]
@@ -178,29 +182,33 @@ def _analyses(report: Mapping[str, Any]) -> list[str]:
             row["attribute"],
             row["level"],
             f"{row['n_images']} / {row['n_groups']}",
-            _number(row["balanced_accuracy"]),
-            _between(row["interval"]) if row["reason"] is None else row["reason"],
+            score_text(row["balanced_accuracy"]),
+            between(row["interval"]) if row["reason"] is None else row["reason"],
         )
         for row in report["subgroups"]
     ]
     if parts:
-        lines += ["", *_table(PART_HEADS, parts)]
+        lines += ["", *table_lines(PART_HEADS, parts)]
     return lines
 
 
-def _licences(permissions: Sequence[Permission]) -> list[str]:
+def licence_lines(permissions: Sequence[Permission]) -> list[str]:
+    """Return the table of what the licences of all sources grant."""
     rows = [
         (p.of, p.licence, *(_yes(x) for x in (p.redistribute, p.derivatives, p.commercial)))
         for p in permissions
     ]
     return [
-        *_table(("source", "licence", "pass on", "pass on what is made of it", "for money"), rows),
+        *table_lines(
+            ("source", "licence", "pass on", "pass on what is made of it", "for money"), rows
+        ),
         "",
         "The model is made from all of these. What one of them forbids is not allowed.",
     ]
 
 
-def _ethics() -> list[str]:
+def ethics() -> list[str]:
+    """Return what holds for every model of people's skin."""
     return [
         "The images show people's skin. The model can repeat what its data got wrong about groups",
         "of people that are rare in them, and a network can keep traces of single images: treat",
@@ -218,7 +226,8 @@ def _caveats(info: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table_lines(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return a Markdown table; foreign text in its cells cannot become markup."""
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     return lines + [f"| {' | '.join(plain(cell) for cell in row)} |" for row in rows]
 
@@ -227,11 +236,13 @@ def _pairs(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in sorted(facts.items()))
 
 
-def _number(value: float | None) -> str:
+def score_text(value: float | None) -> str:
+    """Return a score with three digits, or that there is none."""
     return "not estimable" if value is None else f"{value:.3f}"
 
 
-def _between(found: Sequence[float] | None) -> str:
+def between(found: Sequence[float] | None) -> str:
+    """Return an interval in brackets; nothing for none."""
     return "" if found is None else f"({found[0]:.3f} to {found[1]:.3f})"
 
 

@@ -15,7 +15,7 @@ from core.errors import InvalidInput, JobFailed
 from core.learning.arms import Arm, Training, usable_synthetic, weigh
 from core.learning.cohort import Cohort
 from core.learning.contract import CLASSIFIERS
-from core.learning.finetune_course import DIVERGED
+from core.learning.course import DIVERGED
 from core.learning.firewall import check_no_leak
 from core.learning.fitting import ClassifierChoice, Rows, prior_corrected
 from core.learning.fold_fits import Fits, Trained

@@ -20,11 +20,11 @@ Verdict = Literal["helps", "no_evidence", "hurts", "not_estimable"]
 Interval = tuple[float, float]
 
 
-class _Closed(BaseModel):
+class Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Difference(_Closed):
+class Difference(Closed):
     """The primary arm less a comparator, with its 95 % interval."""
 
     comparator: str
@@ -38,14 +38,14 @@ class TestedDifference(Difference):
     p: float = Field(ge=0, le=1)
 
 
-class WellTested(_Closed):
+class WellTested(Closed):
     """The same differences over the classes with enough test groups alone."""
 
     classes: list[str]
     comparisons: list[Difference]
 
 
-class Primary(_Closed):
+class Primary(Closed):
     """The one pre-specified hypothesis."""
 
     metric: Literal["balanced_accuracy"]
@@ -59,7 +59,7 @@ class Primary(_Closed):
     threshold_effect_possible: bool
 
 
-class ClassVerdict(_Closed):
+class ClassVerdict(Closed):
     """Recall of one class, Holm-adjusted over the classes tested."""
 
     class_: str = Field(alias="class")
@@ -71,14 +71,14 @@ class ClassVerdict(_Closed):
     reason: str
 
 
-class Score(_Closed):
+class Score(Closed):
     """A score with its 95 % interval; null where none can be given."""
 
     value: float | None
     interval: Interval | None
 
 
-class ArmScores(_Closed):
+class ArmScores(Closed):
     """One arm with one classifier."""
 
     arm: str
@@ -88,7 +88,7 @@ class ArmScores(_Closed):
     invalid_reason: str | None
 
 
-class Dose(_Closed):
+class Dose(Closed):
     """A ratio arm less ``real``, with a band that holds over all doses together."""
 
     arm: str
@@ -97,13 +97,13 @@ class Dose(_Closed):
     band: Interval
 
 
-class DoseToBest(_Closed):
+class DoseToBest(Closed):
     ratio: float
     difference: float
     band: Interval
 
 
-class Knee(_Closed):
+class Knee(Closed):
     """The smallest dose whose difference to the best one has a band that includes 0."""
 
     ratio: float
@@ -111,12 +111,12 @@ class Knee(_Closed):
     differences_to_best: list[DoseToBest]
 
 
-class SeedInterval(_Closed):
+class SeedInterval(Closed):
     comparator: str
     interval: Interval
 
 
-class SeedScores(_Closed):
+class SeedScores(Closed):
     """Balanced accuracy seed by seed; deviation (standard, n - 1) is null with one seed."""
 
     arm: str
@@ -125,7 +125,7 @@ class SeedScores(_Closed):
     deviation: float | None
 
 
-class Exploratory(_Closed):
+class Exploratory(Closed):
     """What carries no verdict."""
 
     dose_response: list[Dose]
@@ -138,7 +138,7 @@ class Exploratory(_Closed):
     )
 
 
-class Subgroup(_Closed):
+class Subgroup(Closed):
     """``combined`` less ``real`` within a subgroup; null with a reason where it abstains."""
 
     attribute: str
@@ -153,7 +153,7 @@ class Subgroup(_Closed):
     reason: str | None
 
 
-class LearningPoint(_Closed):
+class LearningPoint(Closed):
     """Balanced accuracy of the best remedy with a share of the weak classes' training groups.
 
     groups and images: real ones of the weak classes on a training side, means over all folds.
@@ -169,7 +169,7 @@ class LearningPoint(_Closed):
 Bound = Literal["exact", "at_least", "at_most"]
 
 
-class WorthPoint(_Closed):
+class WorthPoint(Closed):
     """``combined`` on a share: how many more real images the best remedy needs to reach its score.
 
     bound tells whether the number is one, or where the curve ends; null with a reason.
@@ -187,7 +187,7 @@ class WorthPoint(_Closed):
     reason: str | None
 
 
-class Worth(_Closed):
+class Worth(Closed):
     """What the synthetic images are worth in real ones; exploratory."""
 
     remedy: str
@@ -198,7 +198,7 @@ class Worth(_Closed):
     notes: list[str]
 
 
-class Copycat(_Closed):
+class Copycat(Closed):
     """Near-copies of real images, declared new: what the privacy gate kept out, and let pass.
 
     quality holds rows of quality.json: how excellent a distance between features calls them.
@@ -211,13 +211,13 @@ class Copycat(_Closed):
     quality: list[dict[str, Any]]
 
 
-class Controls(_Closed):
+class Controls(Closed):
     """Tests of what stands guard over the result; null where a control was not asked for."""
 
     copycat: Copycat | None
 
 
-class VerdictDocument(_Closed):
+class VerdictDocument(Closed):
     """verdict.json: do synthetic images help, judged on real images only."""
 
     schema_version: Literal["1.1"]

@@ -61,9 +61,9 @@ def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> byt
     sheet = Image.new("RGB", (width, top + len(rows) * row_height + _MARGIN - 10), _PAPER)
     pen = ImageDraw.Draw(sheet)
     room = width - 2 * _MARGIN
-    _write(pen, (_MARGIN, _MARGIN), title, 22, _INK, room)
+    write_line(pen, (_MARGIN, _MARGIN), title, 22, _INK, room)
     if subtitle:
-        _write(pen, (_MARGIN, _MARGIN + 32), subtitle, 14, _QUIET, room)
+        write_line(pen, (_MARGIN, _MARGIN + 32), subtitle, 14, _QUIET, room)
     for number, row in enumerate(rows):
         _draw_row(sheet, pen, row, top + number * row_height)
     buffer = io.BytesIO()
@@ -74,14 +74,14 @@ def contact_sheet(rows: Sequence[Row], *, title: str, subtitle: str = "") -> byt
 def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, row: Row, y: int) -> None:
     right = sheet.width - _MARGIN
     pen.line((_MARGIN, y, right, y), fill=_RULE)
-    end = _write(pen, (_MARGIN, y + 7), row.label, 16, _INK, 2 * (right - _MARGIN) // 3)
-    _write(pen, (end + 10, y + 9), row.note, 13, _QUIET, right - end - 10)
+    end = write_line(pen, (_MARGIN, y + 7), row.label, 16, _INK, 2 * (right - _MARGIN) // 3)
+    write_line(pen, (end + 10, y + 9), row.note, 13, _QUIET, right - end - 10)
     for place, pair in enumerate(row.pairs):
         x = _MARGIN + place * (2 * THUMBNAIL + _GAP + _SPACE)
         _paste(sheet, pen, pair.source, x, y + _HEADING)
         _paste(sheet, pen, pair.synthetic, x + THUMBNAIL + _GAP, y + _HEADING)
         below = (x, y + _HEADING + THUMBNAIL + 3)
-        _write(pen, below, pair.caption, 11, _QUIET, 2 * THUMBNAIL + _GAP)
+        write_line(pen, below, pair.caption, 11, _QUIET, 2 * THUMBNAIL + _GAP)
 
 
 def _paste(
@@ -103,7 +103,7 @@ def _paste(
     sheet.paste(image, (x + (THUMBNAIL - size[0]) // 2, y + (THUMBNAIL - size[1]) // 2))
 
 
-def _write(
+def write_line(
     pen: ImageDraw.ImageDraw,
     place: tuple[int, int],
     text: str,

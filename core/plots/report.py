@@ -76,8 +76,8 @@ def experiment_report(
     Whatever is missing is left out or named as not estimable.
     """
     view = _common(verdict, dataset, figures)
-    appendix = [_appendix(title, content) for title, content in tables.items()]
-    return _render("experiment.html", view | {"appendix": appendix})
+    shown = [appendix(title, content) for title, content in tables.items()]
+    return render("experiment.html", view | {"appendix": shown})
 
 
 def pipeline_report(
@@ -116,9 +116,9 @@ def pipeline_report(
         "synthesis": made,
         "quality": quality_tables(quality),
         "projection": _projection(projection),
-        "appendix": [_appendix(title, content) for title, content in (recipe | provenance).items()],
+        "appendix": [appendix(title, content) for title, content in (recipe | provenance).items()],
     }
-    return _render("pipeline.html", view | more)
+    return render("pipeline.html", view | more)
 
 
 def _common(
@@ -231,7 +231,7 @@ def _others(shown: Mapping[str, Picture]) -> list[Picture]:
     return [p for name, p in shown.items() if name not in placed]
 
 
-def _appendix(title: str, content: Any) -> dict[str, Any]:
+def appendix(title: str, content: Any) -> dict[str, Any]:
     """Return a table of rows, or a list of facts, under a title."""
     if isinstance(content, (list, tuple)) and all(isinstance(r, Mapping) for r in content):
         columns = list(dict.fromkeys(key for row in content for key in row))
@@ -279,5 +279,6 @@ def _environment() -> Environment:
     )
 
 
-def _render(template: str, view: Mapping[str, Any]) -> str:
+def render(template: str, view: Mapping[str, Any]) -> str:
+    """Return the page of a template; every text in the view is escaped."""
     return _environment().get_template(template).render(**view)

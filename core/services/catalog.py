@@ -11,12 +11,13 @@ from core.db.models import Worker
 from core.features.contract import BACKBONES, FAMILIES
 from core.jobs.spec import JobKind
 from core.learning.contract import CLASSIFIERS
+from core.learning.segmentation.contract import ARCHITECTURES
 from core.services.submit import public_kinds
 from core.synthesis.contract import GENERATORS
 
 
 def catalog(workers: Sequence[Worker]) -> dict[str, Any]:
-    """Return kinds, generators, backbones and classifiers with what live workers said of them."""
+    """Return all registered capabilities with what live workers said of them."""
     return {
         "job_kinds": [_kind(kind, workers) for kind in public_kinds()],
         "generators": [
@@ -49,6 +50,20 @@ def catalog(workers: Sequence[Worker]) -> dict[str, Any]:
                 reports("classifier", name, workers),
             )
             for name, one in CLASSIFIERS
+        ],
+        "architectures": [
+            _entry(
+                name,
+                one.summary,
+                None,
+                {
+                    "smallest": one.smallest,
+                    "multiple": one.multiple,
+                    "imagenet_weights": one.find is not None,
+                },
+                reports("architecture", name, workers),
+            )
+            for name, one in ARCHITECTURES
         ],
     }
 

@@ -28,7 +28,9 @@ def check_visible(session: Session, principal: Principal, kind: str, params: Par
 
 
 def model_view(model: TrainedModel) -> dict[str, Any]:
-    """Return a model as a JSON object."""
+    """Return a model as a JSON object; only classifiers have a link to predict."""
+    classifies = model.info.get("task") != "segmentation"
+    predict = {"predict": f"/v1/models/{model.id}/predict"} if classifies else {}
     return {
         "id": model.id,
         "name": model.name,
@@ -40,7 +42,7 @@ def model_view(model: TrainedModel) -> dict[str, Any]:
         "intended_use": INTENDED_USE,
         "links": {
             "self": f"/v1/models/{model.id}",
-            "predict": f"/v1/models/{model.id}/predict",
+            **predict,
             "job": f"/v1/jobs/{model.job_id}",
         },
     }

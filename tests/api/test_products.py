@@ -14,6 +14,7 @@ import pytest
 
 from core.db.session import sessions
 from core.errors import OutOfMemory
+from core.learning.segmentation import schema as segmentation
 from core.learning.verdict_schema import json_schema
 from core.services.browser_sessions import login_token
 from core.services.keys import revoke_key
@@ -54,6 +55,17 @@ def test_models(api: httpx.Client, model: str) -> None:
     assert body["info"] == {"classes": ["melanoma", "nevus"]}
     assert body["intended_use"] == "research only, not for diagnosis"
     assert api.get("/v1/models").json()["items"] == [body]
+
+
+def test_a_network_of_outlines_has_no_classes_to_tell(world: World, api: httpx.Client) -> None:
+    job = api.post("/v1/jobs/noop", json={}).json()
+    world.finish(job["id"])
+    model = world.model(job["id"], info={"task": "segmentation", "classes": ["nevus"]})
+    assert "predict" not in api.get(f"/v1/models/{model}").json()["links"]
+    world.worker("interactive")
+    answer = predict(api, model)
+    assert (answer.status_code, answer.json()["code"]) == (422, "not_a_classifier")
+    assert answer.json()["errors"][0]["pointer"] == "/model_id"
 
 
 def test_predict_without_a_worker_says_so(api: httpx.Client, model: str) -> None:
@@ -197,6 +209,7 @@ def test_the_schema_of_a_verdict_is_served(api: httpx.Client) -> None:
     answer = api.get("/v1/catalog/verdict-schema")
     assert answer.status_code == 200
     assert answer.json() == json_schema()
+    assert api.get("/v1/catalog/segmentation-schema").json() == segmentation.json_schema()
 
 
 def test_the_catalog_says_who_can(world: World, api: httpx.Client) -> None:
@@ -220,6 +233,9 @@ def test_the_catalog_says_who_can(world: World, api: httpx.Client) -> None:
     assert backbones["timm:resnet10t"]["facts"] == {"dimension": 512}
     assert backbones["timm:resnet10t"]["available"][0]["ok"]
     assert {entry["name"] for entry in body["classifiers"]} >= {"random_forest"}
+    networks = {entry["name"]: entry["facts"] for entry in body["architectures"]}
+    assert networks["deeplabv3"]["imagenet_weights"]
+    assert not networks["unet"]["imagenet_weights"]
 
 
 def test_health(world: World, anonymous: httpx.Client) -> None:

@@ -190,14 +190,16 @@ class World:
         with self.sessions.begin() as session:
             session.execute(update(Job).where(Job.id == job_id).values(**values))
 
-    def model(self, job_id: str, tenant: str = "default") -> str:
+    def model(
+        self, job_id: str, tenant: str = "default", info: dict[str, Any] | None = None
+    ) -> str:
         row = TrainedModel(
             id=new_id("mdl"),
             tenant_id=self.principal(tenant).tenant_id,
             name="forest",
             job_id=job_id,
             files={"model.skops": self.store.add(b"model"), "model.json": self.store.add(b"{}")},
-            info={"classes": ["melanoma", "nevus"]},
+            info=info or {"classes": ["melanoma", "nevus"]},
         )
         with self.sessions.begin() as session:
             session.add(row)

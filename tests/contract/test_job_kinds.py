@@ -19,7 +19,7 @@ from core.manifest import read_manifest
 from core.services.inputs import upload_path
 from core.storage.blobs import BlobStore
 from core.synthesis.procedural import write_dataset
-from tests.contract.world import TINY_EXPERIMENT, World, zipped
+from tests.contract.world import TINY_EXPERIMENT, World, write_masked, zipped
 from tests.integration.harness import Harness, command_of, descendants, eventually
 
 PUBLIC = [name for name, kind in JOB_KINDS if kind.public]
@@ -38,6 +38,16 @@ def world(shared_stack: Harness, tmp_path_factory: pytest.TempPathFactory) -> Wo
     made.real = imported.result["dataset_version_id"]
     made.synthetic = str((made.run("synthesize").result or {})["dataset_version_id"])
     made.model = str((made.run("train").result or {})["model_id"])
+    masks = zipped(write_masked(folder / "masked"), folder / "masked.zip")
+    made.masked = str((made.import_(masks).result or {})["dataset_version_id"])
+    moved = made.run(
+        "synthesize",
+        dataset_version_id=made.masked,
+        generator="transplant",
+        sources="all",
+        counts={"nv": 6},
+    )
+    made.moved = str((moved.result or {})["dataset_version_id"])
     made.picture = BlobStore(shared_stack.folder).add(next(folder.rglob("*.jpg")).read_bytes())
     return made
 

@@ -12,7 +12,9 @@ from typing import Any
 from core.db.models import Job, Upload
 from core.db.repositories.jobs import NOW, database_now
 from core.ids import new_id
+from core.ingest.images import encode_png
 from core.storage.blobs import BlobStore
+from core.synthesis.procedural import draw, drawings
 from tests.integration.harness import Harness
 
 TINY_EXPERIMENT = {
@@ -23,6 +25,8 @@ TINY_EXPERIMENT = {
     "legacy_protocol": False,
 }
 
+TINY_SEGMENTATION = {"image_size": 32, "epochs": 1, "folds": 2, "bootstrap": 200}
+
 
 def zipped(tree: Path, archive: Path) -> Path:
     """Zip all files below a folder."""
@@ -30,6 +34,16 @@ def zipped(tree: Path, archive: Path) -> Path:
         for path in sorted(tree.rglob("*")):
             file.write(path, path.relative_to(tree))
     return archive
+
+
+def write_masked(folder: Path, images: int = 24, size: int = 64) -> Path:
+    """Write drawn images in folders of their classes, each with the mask of its lesion."""
+    for drawing in drawings(seed=4, images=images):
+        place = folder / drawing.label
+        place.mkdir(parents=True, exist_ok=True)
+        for pixels, name in zip(draw(drawing, seed=4, size=size), ("", "_mask"), strict=True):
+            (place / f"{drawing.name}{name}.png").write_bytes(encode_png(pixels))
+    return folder
 
 
 def zip_of(files: Mapping[str, bytes], archive: Path) -> Path:
@@ -50,6 +64,8 @@ class World:
     synthetic: str = ""
     model: str = ""
     room: str = ""
+    masked: str = ""
+    moved: str = ""
     picture: str = ""
 
     def add_upload(self, archive: Path) -> str:
@@ -85,6 +101,11 @@ class World:
             "synthesize": {**real, "counts": {"mel": 70}, "sources": "all", "seed": 7},
             "extract_features": {**both, "dihedral": [0, 1, 2, 3]},  # more than one shard takes
             "train": {"dataset_version_ids": [self.real]},
+            "train_segmentation": {
+                "dataset_version_id": self.masked,
+                "synthetic_version_ids": [self.moved],
+                **TINY_SEGMENTATION,
+            },
             "predict": {
                 "model_id": self.model,
                 "images": [{"filename": "a.jpg", "sha256": self.picture}],

@@ -26,6 +26,7 @@ REGISTRIES = {
     "core.synthesis.contract": "GENERATORS",
     "core.features.contract": "BACKBONES",
     "core.learning.contract": "CLASSIFIERS",
+    "core.learning.segmentation.contract": "ARCHITECTURES",
 }
 # What the [api] extra does not install, plus what later capabilities will bring.
 HEAVY = (

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import JobFailed, NotFound
-from core.jobs.context import JobContext
+from core.jobs.context import Inputs, JobContext
 from core.jobs.spec import ModelId, Params, Result, job_kind
+from core.pointers import invalid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +67,17 @@ class PredictResult(Result):
     intended_use: str
 
 
+def check(params: PredictParams, inputs: Inputs) -> None:
+    """Refuse a model that draws outlines and has no classes to tell."""
+    if inputs.models[params.model_id].info.get("task") == "segmentation":
+        raise invalid(
+            "/model_id",
+            f"{params.model_id} outlines lesions and classifies nothing: its files are "
+            "model.safetensors and model.json, and docs/segmentation.md says how to use them",
+            code="not_a_classifier",
+        )
+
+
 @job_kind(
     "predict",
     params=PredictParams,
@@ -73,6 +85,7 @@ class PredictResult(Result):
     queue="interactive",
     profile="torch",
     timeout=300.0,
+    check=check,
     scopes=("datasets:read", "models:read"),
 )
 def predict(ctx: JobContext, params: PredictParams) -> PredictResult:

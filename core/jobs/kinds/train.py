@@ -13,7 +13,6 @@ from core.pointers import invalid, invalid_fields
 if TYPE_CHECKING:
     from core.features.contract import Backbone
     from core.learning.fitting import Rows
-    from core.learning.model_card import Permission, TrainedOn
     from core.learning.training import Regime
 
 FIRST = 0.5
@@ -120,8 +119,8 @@ def estimate(params: TrainParams, inputs: Inputs) -> Cost:
 def train(ctx: JobContext, params: TrainParams) -> TrainResult:
     """Trains a classifier on images of the train split and judges it on real test images."""
     from core.features.contract import open_backbone
-    from core.jobs.finetune_watch import TrainingWatch
     from core.jobs.privacy_gate import gated
+    from core.jobs.training_watch import TrainingWatch
     from core.learning.cohort import training_groups
     from core.learning.contract import CLASSIFIERS
     from core.learning.fitting import ClassifierChoice, fit
@@ -192,6 +191,7 @@ def _publish(
     """Hand in the model with its papers; return its id."""
     import hashlib
 
+    from core.jobs.model_sources import sources
     from core.learning.contract import CLASSIFIERS
     from core.learning.finetuning import Finetuned, preprocessing
     from core.learning.model_card import model_card
@@ -224,7 +224,8 @@ def _publish(
     )
     name = params.name or _default_name(ctx, params)
     described = info.as_json()
-    card = model_card(name, described, report, *_sources(ctx, params, backbone))
+    papers = sources(ctx, params.dataset_version_ids, {backbone.name: backbone.licence})
+    card = model_card(name, described, report, *papers)
     ctx.artifact("model_card.md", card.encode(), "text/markdown")
     ctx.artifact("report.json", canonical_json(report).encode(), "application/json")
     picture = confusion_figure(_matrix(report), plan.classes, name)
@@ -232,35 +233,6 @@ def _publish(
     weights = WEIGHT_FILES[CLASSIFIERS.get(params.classifier).sees]
     files = {weights: model, INFO_FILE: dump_info(info)}
     return ctx.publish_model(name, files, described).id
-
-
-def _sources(
-    ctx: JobContext, params: TrainParams, backbone: Backbone
-) -> tuple[list[TrainedOn], list[Permission]]:
-    """Return what the card tells of the versions, and of the licences of all that was used."""
-    from core.export.licences import lineage
-    from core.learning.model_card import Permission, TrainedOn
-
-    versions = [ctx.inputs.versions[v] for v in dict.fromkeys(params.dataset_version_ids)]
-    trained = [
-        TrainedOn(
-            id=v.id,
-            dataset=v.dataset_name,
-            kind=v.kind,
-            images=v.image_count,
-            group_basis=v.group_basis,
-            licence=v.licence or "unknown",
-            generator=str(v.generator.get("name")) if v.generator else None,
-        )
-        for v in versions
-    ]
-    texts = {f"dataset {v.dataset_name}": v.licence for v in versions}
-    texts[f"weights of {backbone.name}"] = backbone.licence
-    return trained, [
-        Permission(source, row.source or row.id, row.redistribute, row.derivatives, row.commercial)
-        for source, text in texts.items()
-        for row in lineage([text])
-    ]
 
 
 def _default_name(ctx: JobContext, params: TrainParams) -> str:

@@ -13,11 +13,11 @@ import pytest
 
 from core.errors import InvalidInput, JobCancelled, JobFailed
 from core.features.contract import BACKBONES, Weights
-from core.jobs import finetune_watch
+from core.jobs import training_watch
 from core.jobs.context import Inputs
 from core.jobs.runtime import JobRuntime
 from core.jobs.spec import JOB_KINDS
-from core.learning import finetune_course
+from core.learning import course
 from core.learning.model_file import load_model
 from tests.unit.jobs.inline import InlineOutcome, InlineRunner
 from tests.unit.jobs.learning_stack import TINY, install_tiny, real_images, square
@@ -104,7 +104,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     version = runner.version(real_images(runner, COUNTS))
     params = asked(version, epochs=4)
     whole = runner.run("train", params)
-    monkeypatch.setattr(finetune_watch, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(training_watch, "CHECKPOINT_SECONDS", 0.0)
     states: list[dict[str, Any]] = []
     checkpoint = JobRuntime.checkpoint
 
@@ -119,9 +119,9 @@ def test_a_killed_training_goes_on_to_the_same_weights(
         runner.run("train", params)
     monkeypatch.setattr(JobRuntime, "restored", lambda self: states[1])
     epochs: list[int] = []
-    epoch = finetune_course.Course._epoch
+    epoch = course.Course._epoch
     monkeypatch.setattr(
-        finetune_course.Course,
+        course.Course,
         "_epoch",
         lambda self, monitor: epochs.append(self.history.epochs) or epoch(self, monitor),
     )

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import InvalidInput, JobCancelled
-from core.jobs import environment, finetune_watch
+from core.jobs import environment, training_watch
 from core.jobs.context import Inputs
 from core.jobs.runtime import JobRuntime
 from core.jobs.spec import JOB_KINDS, Cost
 from core.learning import fold_fits
-from core.learning.finetune_course import Course
+from core.learning.course import Course
 from core.learning.fitting import fit
 from tests.unit.jobs.inline import InlineOutcome, InlineRunner
 from tests.unit.jobs.learning_stack import TINY, install, install_tiny, real_images
@@ -147,7 +147,7 @@ def _predictions(outcome: InlineOutcome) -> list[dict[str, Any]]:
 
 def _stop_at(monkeypatch: pytest.MonkeyPatch, number: int, states: list[dict[str, Any]]) -> None:
     """Let every epoch and fit write a checkpoint, and the job end with this one."""
-    monkeypatch.setattr(finetune_watch, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(training_watch, "CHECKPOINT_SECONDS", 0.0)
     checkpoint = JobRuntime.checkpoint
 
     def counted(self: JobRuntime, state: dict[str, Any]) -> None:

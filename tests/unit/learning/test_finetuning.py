@@ -16,7 +16,8 @@ from core.errors import JobCancelled, JobFailed
 from core.features.contract import BACKBONES, Weights
 from core.learning.classifiers.finetune import FinetuneParams
 from core.learning.contract import CLASSIFIERS
-from core.learning.finetune_course import Course, drawn, shares, turned
+from core.learning.course import drawn, turned
+from core.learning.finetune_course import FinetuneCourse, shares
 from core.learning.finetuning import Finetuned, held_out
 from core.learning.fitting import ClassifierChoice, fit
 from core.learning.pixels import PixelRows, Start, Unwatched, pixel_rows
@@ -183,7 +184,7 @@ def test_a_validation_loss_that_is_no_number_is_not_taken_for_a_bad_epoch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A network that was never remembered would be the one from before the training."""
-    monkeypatch.setattr(Course, "_loss", lambda _: float("nan"))
+    monkeypatch.setattr(FinetuneCourse, "held_loss", lambda _: float("nan"))
     with pytest.raises(JobFailed, match="validation loss of epoch 1") as caught:
         trained(*planted(24, start()), validation=0.25)
     assert caught.value.code == "training_diverged"
