@@ -116,6 +116,7 @@ def _design(prefix: str = "") -> tuple[Option, ...]:
 
 BACKBONE = Option("--backbone", "backbone", "turns images into features")
 SEED = Option("--seed", "seed", "same seed, same result", int)
+SYNTHETIC = Option("--synthetic", "synthetic_version_ids", "synthetic versions, by commas", _names)
 METHOD = ("pca", "tsne", "umap")
 ONE = (("dataset_version_id", "one"),)
 MANY = (("dataset_version_ids", "many"),)
@@ -178,12 +179,29 @@ SUBMISSIONS = (
         "compare training regimes on the same folds",
         ONE,
         (
-            Option("--synthetic", "synthetic_version_ids", "synthetic versions, by commas", _names),
+            SYNTHETIC,
             *_generator("synthesis."),
             *_design(),
             BACKBONE,
             Option("--design", "design", "of the test", choices=("cv", "holdout")),
             Option("--ratios", "ratios", "synthetic per real image, by commas", _numbers),
+            SEED,
+        ),
+    ),
+    Submission(
+        "outline",
+        "train_segmentation",
+        "train networks that outline lesions, judged on masks of real images",
+        ONE,
+        (
+            SYNTHETIC,
+            Option("--arms", "arms", "real, synthetic, combined, by commas", _names),
+            Option("--folds", "folds", "folds of the cross-validation", int),
+            Option("--repeats", "repeats", "seeds of the cross-validation", int),
+            Option("--architecture", "architecture", "unet or deeplabv3"),
+            Option("--size", "image_size", "side of the squares that it sees, pixels", int),
+            Option("--epochs", "epochs", "bound on passes over the images", int),
+            Option("--name", "name", "of the model"),
             SEED,
         ),
     ),

@@ -52,6 +52,8 @@ class VersionInput(_Frozen):
     """ISO time at which it was published."""
     made_of: tuple[str, ...] = ()
     """Versions of real images that a synthetic one was made of, also before it was revised."""
+    masks: int | None = None
+    """Images that have a mask; None where the parameters did not ask for them."""
 
 
 class ModelInput(_Frozen):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.jobs.context import Inputs
+from core.jobs.context import Inputs, VersionInput
 from core.jobs.spec import Cost
 
 if TYPE_CHECKING:
@@ -22,16 +22,13 @@ REPORT_SECONDS = 8.0
 
 
 def estimate(params: TrainSegmentationParams, inputs: Inputs) -> Cost:
-    """Estimate every arm of every fold, and the model on all images, if none stops early.
-
-    Every image counts as if it had a mask.
-    """
+    """Estimate every arm of every fold, and the model on all images, if none stops early."""
     from core.jobs.kinds.train_segmentation import arms_of
     from core.learning.segmentation.contract import ARCHITECTURES
 
     entry = ARCHITECTURES.get(params.architecture, "/architecture")
-    real = inputs.versions[params.dataset_version_id].image_count
-    made = sum(inputs.versions[v].image_count for v in params.synthetic_version_ids)
+    real = _masked(inputs.versions[params.dataset_version_id])
+    made = sum(_masked(inputs.versions[v]) for v in params.synthetic_version_ids)
     arms = arms_of(params)
     pass_seconds = params.image_size**2 / 1e6 * entry.seconds
     share = 1 - 1 / params.folds
@@ -54,3 +51,7 @@ def estimate(params: TrainSegmentationParams, inputs: Inputs) -> Cost:
         images=real + made,
         children=children,
     )
+
+
+def _masked(version: VersionInput) -> int:
+    return version.image_count if version.masks is None else version.masks

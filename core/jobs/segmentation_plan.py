@@ -37,7 +37,8 @@ def material(ctx: JobContext, params: TrainSegmentationParams) -> Material:
     """Read the manifests; InvalidInput ``no_masks``, ``foreign_synthetic``, ``too_few_groups``."""
     from core.learning.cohort import usable_synthetic_records
     from core.learning.folds import fold_table
-    from core.learning.segmentation.arms import masked_cohort, no_masks, usable
+    from core.learning.segmentation.arms import masked_cohort, usable
+    from core.learning.segmentation.contract import no_masks
     from core.learning.segmentation.samples import mask_of
 
     members, whole = masked_cohort(ctx.manifest(params.dataset_version_id))

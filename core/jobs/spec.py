@@ -39,13 +39,22 @@ class Result(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """Marks a string parameter as the id of something that must exist at submission."""
+    """Marks a string parameter as the id of something that must exist at submission.
+
+    masks: of a version, that its images with a mask are counted for ``check`` and ``estimate``.
+    """
 
     kind: RefKind
+    masks: bool = False
 
 
 VersionId = Annotated[
     str, Ref("version"), Field(pattern="^dsv_[0-9a-z]{26}$", description="A dataset version.")
+]
+MaskedVersionId = Annotated[
+    str,
+    Ref("version", masks=True),
+    Field(pattern="^dsv_[0-9a-z]{26}$", description="A dataset version whose images have masks."),
 ]
 ModelId = Annotated[str, Ref("model"), Field(pattern="^mdl_[0-9a-z]{26}$", description="A model.")]
 UploadId = Annotated[
@@ -156,6 +165,7 @@ class Reference:
     kind: RefKind
     id: str
     pointer: str
+    masks: bool = False
 
 
 def references(params: BaseModel, pointer: str = "") -> Iterator[Reference]:
@@ -171,9 +181,9 @@ def references(params: BaseModel, pointer: str = "") -> Iterator[Reference]:
                 if isinstance(item, BaseModel):
                     yield from references(item, f"{here}/{index}")
                 elif marks:
-                    yield Reference(marks[0].kind, item, f"{here}/{index}")
+                    yield Reference(marks[0].kind, item, f"{here}/{index}", marks[0].masks)
         elif marks and value is not None:
-            yield Reference(marks[0].kind, value, here)
+            yield Reference(marks[0].kind, value, here, marks[0].masks)
 
 
 def _item_marks(annotation: Any) -> list[Ref]:

@@ -21,7 +21,6 @@ BOX = 230
 """Side of the box that an image is fitted into, pixels."""
 
 TRUE, PREDICTED = (255, 255, 255), (0, 160, 255)
-_EDGE = (20, 20, 20)
 _GAP, _MARGIN, _CAPTION, _HEADING = 14, 20, 22, 30
 _PAPER, _INK, _QUIET = (255, 255, 255), (28, 32, 38), (98, 106, 118)
 
@@ -57,7 +56,7 @@ def overlay_sheet(rows: Mapping[str, Sequence[Outlined]], *, arm: str, images: i
     pen, room = ImageDraw.Draw(sheet), width - 2 * _MARGIN
     title = f"Outlines of the arm {arm} on held-out real images"
     write_line(pen, (_MARGIN, _MARGIN), title, 22, _INK, room)
-    told = f"By Dice, of {images} images: white with a dark edge is true, blue is predicted"
+    told = f"By Dice, of {images} images: the thin white line is true, the blue one predicted"
     write_line(pen, (_MARGIN, _MARGIN + 32), told, 14, _QUIET, room)
     for number, (name, row) in enumerate(shown.items()):
         y = top + number * height
@@ -83,16 +82,18 @@ def _drawn(one: Outlined) -> Image.Image:
     canvas = np.array(scaled, np.uint8)
     rows, columns = placement(height, width, len(one.predicted))
     predicted = one.predicted[rows, columns].astype(np.float32)
-    for mask, colour in ((one.mask.astype(np.float32) / 255, TRUE), (predicted, PREDICTED)):
-        _outline(canvas, cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR) >= 0.5, colour)
+    truth = one.mask.astype(np.float32) / 255
+    for mask, colour, thick in ((predicted, PREDICTED, 3), (truth, TRUE, 1)):
+        inside = cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR) >= 0.5
+        _outline(canvas, inside, colour, thick)
     box = Image.new("RGB", (BOX, BOX), (236, 238, 241))
     box.paste(Image.fromarray(canvas), ((BOX - size[0]) // 2, (BOX - size[1]) // 2))
     return box
 
 
 def _outline(
-    canvas: NDArray[np.uint8], inside: NDArray[np.bool_], colour: tuple[int, int, int]
+    canvas: NDArray[np.uint8], inside: NDArray[np.bool_], colour: tuple[int, int, int], thick: int
 ) -> None:
-    found, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(canvas, found, -1, _EDGE, 3, cv2.LINE_AA)
-    cv2.drawContours(canvas, found, -1, colour, 1, cv2.LINE_AA)
+    whole = inside.astype(np.uint8)
+    found, _ = cv2.findContours(whole, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(canvas, found, -1, colour, thick, cv2.LINE_AA)

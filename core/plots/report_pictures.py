@@ -81,7 +81,7 @@ _CAPTIONS = {
     "the right until the line is as high is what the synthetic images are worth.",
     "copycat": "Near-copies that the privacy gate kept out: in each pair the real image left, its "
     "near-copy right.",
-    "overlays": "True outlines white, predicted ones blue, with the Dice of each image.",
+    "overlays": "True outlines in white, predicted ones in blue, with the Dice of each image.",
     "arms": "Balanced accuracy of each arm with its 95 % interval.",
 }
 

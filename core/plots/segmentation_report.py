@@ -60,7 +60,8 @@ def segmentation_report(
         "cannot_exclude": document["cannot_exclude"],
         "arms": _arms(document["arms"]),
         "differences": _differences(document["differences"]),
-        "per_class": _per_class(document["per_class"]),
+        "per_class": _by_class(document["per_class"], "dice"),
+        "iou_by_class": _by_class(document["per_class"], "iou"),
         "overlays": pictures(figures).get("overlays"),
         "appendix": [appendix("Settings", document["settings"])],
         "fold_table_sha256": document["fold_table_sha256"],
@@ -144,22 +145,25 @@ def _differences(found: Sequence[Mapping[str, Any]]) -> Table:
     return Table("", ("Score", "Difference", "95 % interval", "p"), rows, axis)
 
 
-def _per_class(found: Sequence[Mapping[str, Any]]) -> Table:
+def _by_class(found: Sequence[Mapping[str, Any]], metric: str) -> Table:
+    """Return scores by class and arm; those of Dice with the difference and its verdict."""
     arms = list(dict.fromkeys(arm for row in found for arm in row["arms"]))
+    judged = metric == "dice"
     rows = tuple(
         Row(
             str(row["class"]),
             "",
             (
                 f"{count(row['n_images'])} / {count(row['n_groups'])}",
-                *(_cell(row["arms"][arm][metric]) for arm in arms for metric in ("dice", "iou")),
-                interval_text(row["interval"], with_sign=True),
+                *(_cell(row["arms"][arm][metric]) for arm in arms),
+                *((interval_text(row["interval"], with_sign=True),) if judged else ()),
             ),
             verdict=row["verdict"],
             muted=row["verdict"] == "not_estimable",
-            note=row["reason"],
+            note=row["reason"] if judged else "",
         )
         for row in found
     )
-    heads = tuple(f"{METRIC_NAMES[m]}, {arm}" for arm in arms for m in ("dice", "iou"))
-    return Table("", ("Images / groups", *heads, "Dice, combined less real"), rows)
+    heads = tuple(f"{METRIC_NAMES[metric]}, {arm}" for arm in arms)
+    more = ("Combined less real",) if judged else ()
+    return Table("", ("Images / groups", *heads, *more), rows)

@@ -72,6 +72,7 @@ def _version(session: Session, tenant_id: str, reference: Reference) -> VersionI
         generator=version.info.get("generator"),
         created_at=version.created_at.isoformat(),
         made_of=rows.made_of(session, version),
+        masks=rows.masks(session, version.id) if reference.masks else None,
     )
 
 

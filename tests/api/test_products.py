@@ -68,6 +68,20 @@ def test_a_network_of_outlines_has_no_classes_to_tell(world: World, api: httpx.C
     assert answer.json()["errors"][0]["pointer"] == "/model_id"
 
 
+def test_masks_are_counted_before_outlines_are_learned(world: World, api: httpx.Client) -> None:
+    def asked(masked: int) -> httpx.Response:
+        mask = {"annotations": {"mask": world.store.add(png(99))}}
+        records = [world.record(n, provenance=mask if n < masked else {}) for n in range(6)]
+        version = world.version(records).id
+        wish = {"dataset_version_id": version}
+        return api.post("/v1/jobs/train_segmentation?validate_only=true", json=wish)
+
+    refused = asked(0)
+    assert (refused.status_code, refused.json()["code"]) == (422, "no_masks")
+    few, all_ = (asked(n).json()["estimate"] for n in (3, 6))
+    assert (few["images"], all_["images"]) == (3, 6)
+
+
 def test_predict_without_a_worker_says_so(api: httpx.Client, model: str) -> None:
     answer = predict(api, model)
     assert (answer.status_code, answer.json()["code"]) == (503, "no_worker")

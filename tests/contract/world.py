@@ -17,7 +17,7 @@ from core.storage.blobs import BlobStore
 from core.synthesis.procedural import draw, drawings
 from tests.integration.harness import Harness
 
-TINY_EXPERIMENT = {
+TINY_EXPERIMENT: dict[str, Any] = {
     "arms": ["real", "class_weight", "oversample", "augment", "combined", "control_copycat"],
     "folds": 2,
     "repeats": 1,
@@ -25,7 +25,7 @@ TINY_EXPERIMENT = {
     "legacy_protocol": False,
 }
 
-TINY_SEGMENTATION = {"image_size": 32, "epochs": 1, "folds": 2, "bootstrap": 200}
+TINY_SEGMENTATION: dict[str, Any] = {"image_size": 32, "epochs": 1, "folds": 2, "bootstrap": 200}
 
 
 def zipped(tree: Path, archive: Path) -> Path:

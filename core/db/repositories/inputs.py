@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import any_, select
+from sqlalchemy import any_, func, select
 from sqlalchemy.orm import Session
 
-from core.db.models import Asset, Dataset, DatasetVersion, TrainedModel, Upload
+from core.db.models import Asset, Dataset, DatasetVersion, Image, TrainedModel, Upload
 from core.db.repositories.jobs import NOW
 
 
@@ -35,6 +35,13 @@ def made_of(session: Session, version: DatasetVersion) -> tuple[str, ...]:
     )
     found = select(above.c.id).where(above.c.kind == "real").order_by(above.c.id)
     return tuple(session.scalars(found))
+
+
+def masks(session: Session, version_id: str) -> int:
+    """Count the images of a version that have a mask of their lesion."""
+    annotated = Image.provenance["annotations"].has_key("mask")
+    query = select(func.count()).where(Image.version_id == version_id, annotated)
+    return session.scalar(query) or 0
 
 
 def model(session: Session, tenant_id: str, model_id: str) -> TrainedModel | None:

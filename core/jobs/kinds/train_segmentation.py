@@ -8,8 +8,8 @@ from pydantic import ConfigDict, Field
 
 from core.jobs.context import Children, Inputs, JobContext
 from core.jobs.segmentation_cost import estimate
-from core.jobs.spec import Params, Result, Seed, VersionId, job_kind
-from core.learning.segmentation.contract import ARMS, ArmName
+from core.jobs.spec import MaskedVersionId, Params, Result, Seed, job_kind
+from core.learning.segmentation.contract import ARMS, ArmName, no_masks
 from core.pointers import invalid
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ class TrainSegmentationParams(NetworkParams):
         }
     )
 
-    dataset_version_id: VersionId
-    synthetic_version_ids: list[VersionId] = Field(default_factory=list, max_length=20)
+    dataset_version_id: MaskedVersionId
+    synthetic_version_ids: list[MaskedVersionId] = Field(default_factory=list, max_length=20)
     arms: list[ArmName] | None = Field(
         None,
         min_length=1,
@@ -127,15 +127,21 @@ def arms_of(params: TrainSegmentationParams) -> tuple[ArmName, ...]:
 
 def check(params: TrainSegmentationParams, inputs: Inputs) -> None:
     """Refuse what the versions and the network cannot do."""
-    if inputs.versions[params.dataset_version_id].kind != "real":
+    real = inputs.versions[params.dataset_version_id]
+    if real.kind != "real":
         raise invalid("/dataset_version_id", "Outlines are judged on real masks only")
+    if real.masks == 0:
+        raise no_masks("/dataset_version_id", real.image_count)
     seen: set[str] = set()
     for index, version_id in enumerate(params.synthetic_version_ids):
         pointer = f"/synthetic_version_ids/{index}"
         if version_id in seen:
             raise invalid(pointer, "This version is named twice")
-        if inputs.versions[version_id].kind != "synthetic":
+        version = inputs.versions[version_id]
+        if version.kind != "synthetic":
             raise invalid(pointer, "This version is not synthetic")
+        if version.masks == 0:
+            raise no_masks(pointer, version.image_count)
         seen.add(version_id)
     arms = arms_of(params)
     if "real" not in arms:

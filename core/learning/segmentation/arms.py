@@ -12,11 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core.errors import InvalidInput
 from core.learning.arms import usable_synthetic
 from core.learning.cohort import Cohort, cohort, training_groups, with_usable_parents
 from core.learning.firewall import check_no_leak
-from core.learning.segmentation.contract import ArmName
+from core.learning.segmentation.contract import ArmName, no_masks
 from core.learning.segmentation.samples import mask_of
 from core.manifest import ImageRecord
 
@@ -51,18 +50,6 @@ def masked_cohort(records: Iterable[ImageRecord]) -> tuple[Cohort, Cohort]:
         group_of=tuple(whole.group_of[i] for i in rows),
     )
     return members, whole
-
-
-def no_masks(pointer: str, images: int) -> InvalidInput:
-    """Return the error for images none of which has a mask."""
-    from core.pointers import invalid
-
-    return invalid(
-        pointer,
-        f"None of the {images} images of this version has a mask: import them with the layout "
-        "masks, or make synthetic ones with a generator that draws masks (transplant)",
-        code="no_masks",
-    )
 
 
 @dataclass(frozen=True, slots=True)

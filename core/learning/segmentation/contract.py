@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from core.errors import InvalidInput
 from core.features.contract import Weights
 from core.pointers import invalid
 from core.registry import Registry
@@ -69,3 +70,13 @@ def architecture(entry: Architecture) -> Architecture:
     """Register an architecture."""
     ARCHITECTURES.add(entry.name, entry)
     return entry
+
+
+def no_masks(pointer: str, images: int) -> InvalidInput:
+    """Return the error for images none of which has a mask."""
+    return invalid(
+        pointer,
+        f"None of the {images} images of this version has a mask: import them with the layout "
+        "masks, or make synthetic ones with a generator that draws masks (transplant)",
+        code="no_masks",
+    )

@@ -146,6 +146,16 @@ def test_a_pipeline_is_one_post_with_the_options_given(
             },
         ),
         (
+            ["outline", VERSION, "--synthetic", VERSION, "--arms", "real,combined", "--size=64"],
+            "train_segmentation",
+            {
+                "dataset_version_id": VERSION,
+                "synthetic_version_ids": [VERSION],
+                "arms": ["real", "combined"],
+                "image_size": 64,
+            },
+        ),
+        (
             ["project", VERSION, "--params", '{"seed": 3}'],
             "project",
             {"dataset_version_ids": [VERSION], "seed": 3},

@@ -232,6 +232,19 @@ def test_what_cannot_work_is_refused_at_submission(
     assert [e.pointer for e in caught.value.errors] == [pointer]
 
 
+def test_versions_without_masks_are_refused_at_submission(runner: InlineRunner) -> None:
+    real = dataset(runner, {"mole": 6})
+    first = runner.version(real)
+    made = runner.version(synthetic(runner, real), kind="synthetic")
+    params = TrainSegmentationParams(dataset_version_id=first, synthetic_version_ids=[made])
+    for bare, pointer in ((first, "/dataset_version_id"), (made, "/synthetic_version_ids/0")):
+        counted = {v: runner.versions[v].model_copy(update={"masks": int(v != bare)})
+                   for v in (first, made)}  # fmt: skip
+        with pytest.raises(InvalidInput) as caught:
+            check(params, Inputs(versions=counted))
+        assert (caught.value.code, caught.value.errors[0].pointer) == ("no_masks", pointer)
+
+
 def test_the_cost_follows_what_is_asked_for(runner: InlineRunner) -> None:
     real = dataset(runner, {"mole": 20})
     first = runner.version(real)
@@ -252,6 +265,9 @@ def test_the_cost_follows_what_is_asked_for(runner: InlineRunner) -> None:
     alone = cost(synthetic_version_ids=[])
     assert alone.children == 6
     assert alone.seconds < plain.seconds / 3
+    half = inputs.versions[first].model_copy(update={"masks": 10})
+    inputs = Inputs(versions=inputs.versions | {first: half})
+    assert cost().seconds < plain.seconds
     assert arms_of(TrainSegmentationParams(dataset_version_id=first)) == ("real",)
 
 
