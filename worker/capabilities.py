@@ -7,12 +7,14 @@ from typing import Any
 
 from core.config import Settings
 from core.features.availability import available
+from core.synthesis import availability as generators
 
 
 def capabilities(settings: Settings) -> list[dict[str, Any]]:
     """Return rows {capability, name, ok, reason, fix} for the catalog."""
     backbones = [{"capability": "backbone", **row} for row in available(settings.weights_dir)]
-    return [_gpu(settings), *backbones]
+    own = [{"capability": "generator", **row} for row in generators.available()]
+    return [_gpu(settings), *backbones, *own]
 
 
 def _gpu(settings: Settings) -> dict[str, Any]:

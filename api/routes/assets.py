@@ -26,7 +26,7 @@ from core.db.repositories.assets import newest_of_kind
 from core.db.session import sessions
 from core.errors import FieldError, InvalidInput
 from core.ids import new_id
-from core.jobs.context import AssetKind
+from core.assets import AssetKind
 from core.jobs.spec import JOB_KINDS
 from core.pointers import invalid
 from core.services import job_view, uploads

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from core.jobs.context import AssetKind
+from core.assets import AssetKind
 
 
 class Asset(BaseModel):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.assets import AssetKind
 from core.ingest.decoder import DecoderLimits
 from core.manifest import ImageRecord
 
@@ -71,9 +72,6 @@ class UploadInput(_Frozen):
     path: str
     filename: str
     length: int
-
-
-AssetKind = Literal["body", "background"]
 
 
 class AssetInput(_Frozen):

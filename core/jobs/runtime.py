@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.assets import AssetKind
 from core.errors import InvalidInput, JobCancelled
 from core.ids import new_id
 from core.jobs.context import (
     Artifact,
     AssetDraft,
-    AssetKind,
     Children,
     ChildResult,
     ExperimentDraft,

@@ -8,12 +8,13 @@ A kind is one file in ``core/jobs/kinds`` with one function::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.assets import ASSET_ID
 from core.jobs.context import Children, Inputs, JobContext
 from core.registry import Registry
 
@@ -60,7 +61,7 @@ ModelId = Annotated[str, Ref("model"), Field(pattern="^mdl_[0-9a-z]{26}$", descr
 UploadId = Annotated[
     str, Ref("upload"), Field(pattern="^upl_[0-9a-z]{26}$", description="A finished upload.")
 ]
-AssetId = Annotated[str, Ref("asset"), Field(pattern="^ast_[0-9a-z]{26}$", description="An asset.")]
+AssetId = Annotated[str, Ref("asset"), Field(pattern=ASSET_ID, description="An asset.")]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="Same seed, same result.")]
 
 
@@ -168,8 +169,19 @@ class Reference:
     masks: bool = False
 
 
+@runtime_checkable
+class Referring(Protocol):
+    """Parameters that name more than their marked fields do."""
+
+    def further_references(self) -> Iterable[Reference]:
+        """Return the rest of what they name; pointers are within them."""
+
+
 def references(params: BaseModel, pointer: str = "") -> Iterator[Reference]:
     """Yield every id in ``params`` that is marked with :class:`Ref`, nested models included."""
+    if isinstance(params, Referring):
+        for found in params.further_references():
+            yield replace(found, pointer=pointer + found.pointer)
     for name, info in type(params).model_fields.items():
         value = getattr(params, name)
         here = f"{pointer}/{name}"

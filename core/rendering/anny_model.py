@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import WeightsMissing
+from core.errors import StorageFull, WeightsMissing
+from core.rendering.runtime import BODIES_VARIABLE
 
 if TYPE_CHECKING:
     import torch
@@ -114,9 +115,20 @@ def load_model(folder: Path) -> AnnyModel:
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: one process prepares, the others find what it made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("wb") as file:
+    """Hold the folder's lock: one process prepares, the others find what it made.
+
+    StorageFull when the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("wb")
+    except OSError as error:
+        raise StorageFull(
+            f"The body cannot be prepared in {folder}: {error}; run python -m "
+            f"core.rendering.kernels as who may write there, or set {BODIES_VARIABLE} to a folder "
+            "that can be written"
+        ) from error
+    with lock as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -127,6 +139,7 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f"{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
         yield partial
+        partial.chmod(0o644)  # set-up may be another user than the worker
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)

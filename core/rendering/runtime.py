@@ -15,6 +15,7 @@ from core.errors import OutOfMemory, StorageFull
 
 CACHE_VARIABLE = "WARP_CACHE_PATH"
 """Warp's own variable; a worker may set it to a folder below its data folder."""
+BODIES_VARIABLE = "DERMSYNTH_BODIES_PATH"
 _FULL = ("failed to allocate", "out of memory")
 
 T = TypeVar("T")
@@ -40,7 +41,16 @@ def start(cache: Path | None = None) -> None:
 
 
 def _fallback() -> Path:
-    return Path(sys.prefix) / "share" / "dermsynth3d" / "kernels"
+    return _kept() / "kernels"
+
+
+def bodies_folder() -> Path:
+    """Return where the prepared body is kept: ``DERMSYNTH_BODIES_PATH``, else with the kernels."""
+    return Path(os.environ.get(BODIES_VARIABLE) or _kept() / "bodies")
+
+
+def _kept() -> Path:
+    return Path(sys.prefix) / "share" / "dermsynth3d"
 
 
 def device_name(device: str) -> str:

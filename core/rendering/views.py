@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -142,7 +143,34 @@ class Sites:
                 code="no_acceptable_view",
             )
         self.corners = corners
+        self.weight = weight
         self.cumulated = np.cumsum(weight / weight.sum())
+
+    @property
+    def areas(self) -> dict[str, float]:
+        """Square metres of skin to look at on each part that has any, times the prior."""
+        parts = self.target.surface.parts
+        total = np.bincount(self.part, self.weight, len(parts))
+        return {name: float(area) for name, area in zip(parts, total, strict=True) if area > 0}
+
+    def looked_at(self, shares: Mapping[str, float]) -> Sites:
+        """Return the same sites, with each part looked at as often as ``shares`` say.
+
+        A part that has no skin to look at, or no share, is not. InvalidInput
+        ``no_acceptable_view`` when none is left.
+        """
+        areas, parts = self.areas, self.target.surface.parts
+        per_area = [shares.get(name, 0) / areas[name] if name in areas else 0 for name in parts]
+        weight = self.weight * np.array(per_area)[self.part]
+        if not weight.sum() > 0:
+            raise InvalidInput(
+                "There is no skin to look at on the parts that are asked for",
+                code="no_acceptable_view",
+            )
+        found = copy(self)
+        found.weight = weight
+        found.cumulated = np.cumsum(weight / weight.sum())
+        return found
 
     def _prior(self, prior: Mapping[str, float] | None) -> NDArray[np.float64]:
         parts = self.target.surface.parts

@@ -10,15 +10,17 @@ Generators see arrays and dataclasses only: no database, no settings, no job.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from core.assets import AssetKind
 from core.manifest import Modality
 from core.registry import Registry
 
@@ -43,6 +45,8 @@ class Source:
     """How its blob is encoded; an image is stored as its main source is."""
     mask_sha256: str | None = None
     """The blob of the lesion mask that came with the image."""
+    localization: str | None = None
+    """Where on the body it was taken, in the dataset's words."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What a generator's survey has found out about it; empty without a survey."""
 
@@ -55,12 +59,36 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Asset:
+    """What someone uploaded to render with: its files by name as blob hashes.
+
+    A plan names an asset by id and kind alone; its files, its groups and where they are read are
+    known when an image is made.
+    """
+
+    id: str
+    kind: AssetKind
+    files: Mapping[str, str] = field(default_factory=dict)
+    group_ids: tuple[str, ...] = ()
+    find: Callable[[str], Path] | None = field(default=None, repr=False, compare=False)
+
+    def path(self, name: str) -> Path | None:
+        """Return where a file lies; None when the asset has none of that name."""
+        if name not in self.files:
+            return None
+        if self.find is None:
+            raise ValueError(f"nobody said where the files of asset {self.id} are")
+        return self.find(self.files[name])
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """One image to be made; the whole list is planned before the first pixel.
 
     index counts within the whole plan and is the image's name; parents are the real images it may
-    use, the first one the main source; seed is its own 64-bit seed. Whoever makes it, and in which
-    shard, an order gives the same bytes.
+    use, the first one the main source; seed is its own 64-bit seed; assets are what it is rendered
+    with. Orders of the same ``shared`` need something that is dear to make, and are made one after
+    another. Whoever makes it, and in which shard, an order gives the same bytes.
     """
 
     index: int
@@ -68,6 +96,8 @@ class Order:
     parents: tuple[Source, ...]
     seed: int
     settings: dict[str, Any] = field(default_factory=dict)
+    assets: tuple[Asset, ...] = ()
+    shared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +107,14 @@ class Made:
     provenance is JSON and replays the image together with the order: the operations with every
     drawn number. transform is the 3 x 3 matrix that maps source pixel coordinates (x, y, 1) of the
     first parent (pixel centres at integers) to coordinates in this image; None when no matrix does.
-    annotations are masks by name (``mask`` is the lesion), H x W, 0 or 255.
+    annotations are, by name, masks (``mask`` is the lesion), H x W, 0 or 255, or files that are
+    stored as they are and fit the pixels as they are.
     """
 
     pixels: Pixels
     provenance: dict[str, Any]
     transform: NDArray[np.float64] | None
-    annotations: Mapping[str, Pixels] = field(default_factory=dict)
+    annotations: Mapping[str, Pixels | bytes] = field(default_factory=dict)
 
 
 LoadPixels = Callable[[Source], Pixels]
@@ -109,6 +140,10 @@ class GeneratorParams(BaseModel):
 
     def named_images(self) -> dict[str, str]:
         """Return JSON pointers within the parameters to the images that they name, by image id."""
+        return {}
+
+    def named_assets(self) -> dict[str, tuple[str, AssetKind]]:
+        """Return id and kind of the assets that the parameters name, by JSON pointer."""
         return {}
 
 
@@ -143,6 +178,22 @@ class Surveying(Protocol):
         """Say in a line a class what was found, and what is left out why."""
 
 
+@runtime_checkable
+class Costing(Protocol):
+    """A generator whose images differ in what they take."""
+
+    def seconds(self, params: Any, side: int) -> float:
+        """Return the processor seconds of an image with ``side`` pixels on its longer side."""
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A generator with something to say about what was made."""
+
+    def report(self, made: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Sum up in lines what the provenances of all images of a job tell."""
+
+
 @dataclass(frozen=True, slots=True)
 class GeneratorSpec:
     """A registered generator; version enters provenance, so that a change of pixels shows."""
@@ -158,6 +209,19 @@ class GeneratorSpec:
     """Processor seconds that an image takes, measured on JPEG of 224 pixels."""
     survey_seconds: float = 0.0
     """The same of a source that is surveyed."""
+    side: int | None = None
+    """Pixels on the longer side when nothing else is asked for, of a generator that makes images
+    of any size: it finds the size asked for in ``Order.settings["side"]``, and nothing is resized.
+    None: images are as large as their sources, and resized."""
+    needs: tuple[str, ...] = ()
+    """Modules that it cannot do without, of ``extra``."""
+    extra: str = "worker"
+
+    def image_seconds(self, params: GeneratorParams, resolution: int | None) -> float:
+        """Return the processor seconds that an image takes."""
+        if isinstance(self.instance, Costing) and self.side is not None:
+            return self.instance.seconds(params, resolution or self.side)
+        return self.seconds
 
 
 GENERATORS: Registry[GeneratorSpec] = Registry("generator", "core.synthesis.generators")
@@ -174,13 +238,27 @@ def generator(
     modalities: tuple[Modality, ...],
     seconds: float = 0.006,
     survey_seconds: float = 0.0,
+    side: int | None = None,
+    needs: tuple[str, ...] = (),
+    extra: str = "worker",
 ) -> Callable[[G], G]:
     """Register a class as a generator; its docstring's first line is the summary."""
 
     def register(cls: G) -> G:
         summary = (cls.__doc__ or "").strip().splitlines()[0]
         spec = GeneratorSpec(
-            name, version, params, novelty, modalities, cls(), summary, seconds, survey_seconds
+            name=name,
+            version=version,
+            params=params,
+            novelty=novelty,
+            modalities=modalities,
+            instance=cls(),
+            summary=summary,
+            seconds=seconds,
+            survey_seconds=survey_seconds,
+            side=side,
+            needs=needs,
+            extra=extra,
         )
         GENERATORS.add(name, spec)
         return cls

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import cv2
@@ -20,6 +21,7 @@ from core.pointers import invalid
 from core.synthesis import geometry
 from core.synthesis.contract import (
     GENERATORS,
+    Asset,
     GeneratorParams,
     GeneratorSpec,
     LoadPixels,
@@ -52,7 +54,7 @@ class Finished:
     media_type: str
     provenance: dict[str, Any]
     annotations: dict[str, bytes] = field(default_factory=dict)
-    """PNG of each mask, of the size of the image."""
+    """Files by name, of the size of the image; a mask is a PNG."""
 
 
 def usable_sources(
@@ -70,6 +72,7 @@ def usable_sources(
             modality=record.modality,
             media_type=record.media_type,
             mask_sha256=(record.provenance.get("annotations") or {}).get("mask"),
+            localization=record.metadata.get("localization"),
         )
         for record in records
         if record.source == "real"
@@ -98,6 +101,16 @@ def require_images(params: GeneratorParams, sources: Iterable[Source]) -> None:
             raise invalid(POINTER + place, detail, "unknown_image")
 
 
+def with_assets(orders: Iterable[Order], assets: Mapping[str, Asset]) -> list[Order]:
+    """Return orders whose assets, which a plan names by id, are known with their files."""
+    return [
+        replace(order, assets=tuple(assets[asset.id] for asset in order.assets))
+        if order.assets
+        else order
+        for order in orders
+    ]
+
+
 def finish(
     spec: GeneratorSpec,
     params: GeneratorParams,
@@ -108,10 +121,13 @@ def finish(
     """Make one image and encode it as its main source is, so that no codec tells them apart.
 
     JPEG (quality 95) for a JPEG source, PNG otherwise. With ``resolution`` the longer
-    side gets that many pixels. Transform and size enter provenance.
+    side gets that many pixels: resized, or made so by a generator that makes any size. Transform
+    and size enter provenance.
     """
+    if spec.side is not None:
+        order = replace(order, settings=order.settings | {"side": resolution or spec.side})
     made = spec.instance.make(params, order, load)
-    pixels, matrix = fit(made.pixels, resolution)
+    pixels, matrix = fit(made.pixels, resolution if spec.side is None else None)
     transform = None if made.transform is None else matrix @ made.transform
     media_type = order.parents[0].media_type if order.parents else "image/png"
     media_type = "image/jpeg" if media_type == "image/jpeg" else "image/png"
@@ -129,8 +145,10 @@ def finish(
         "parents": [_parent(source) for source in order.parents],
         "transform": None if transform is None else _rounded(transform),
     }
-    masks = {name: _mask_png(mask, pixels) for name, mask in made.annotations.items()}
-    return Finished(order, data, pixels, pixel_sha256(pixels), media_type, provenance, masks)
+    if order.assets:
+        provenance["assets"] = [_asset(asset) for asset in order.assets]
+    files = {name: _file(given, pixels) for name, given in made.annotations.items()}
+    return Finished(order, data, pixels, pixel_sha256(pixels), media_type, provenance, files)
 
 
 def produce(
@@ -163,11 +181,15 @@ def produce(
         pool.shutdown(cancel_futures=True)
 
 
-def replay(provenance: Mapping[str, Any], load: LoadPixels) -> Finished:
+def replay(
+    provenance: Mapping[str, Any],
+    load: LoadPixels,
+    find: Callable[[str], Path] | None = None,
+) -> Finished:
     """Make an image again from its provenance: the same bytes.
 
-    ``load`` gets sources by ``sha256``. InvalidInput ``replay_version`` when the generator has
-    changed since.
+    ``load`` gets sources by ``sha256``, ``find`` the files of assets. InvalidInput
+    ``replay_version`` when the generator has changed since.
     """
     spec = GENERATORS.get(provenance["generator"])
     if spec.version != provenance["version"]:
@@ -183,6 +205,7 @@ def replay(provenance: Mapping[str, Any], load: LoadPixels) -> Finished:
         parents=parents,
         seed=provenance["seed"],
         settings=provenance["settings"] | {"recorded": dict(provenance)},
+        assets=tuple(Asset(**row, find=find) for row in provenance.get("assets", ())),
     )
     params = spec.params.model_validate(provenance["params"])
     return finish(spec, params, order, load, provenance["resolution"])
@@ -198,6 +221,10 @@ def fit(pixels: Pixels, resolution: int | None) -> tuple[Pixels, geometry.Matrix
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     resized = cv2.resize(pixels, size, interpolation=interpolation)
     return np.asarray(resized, np.uint8), geometry.resize((width, height), size)
+
+
+def _file(annotation: Pixels | bytes, pixels: Pixels) -> bytes:
+    return annotation if isinstance(annotation, bytes) else _mask_png(annotation, pixels)
 
 
 def _mask_png(mask: Pixels, pixels: Pixels) -> bytes:
@@ -223,13 +250,16 @@ def record_of(
 ) -> ImageRecord:
     """Return the manifest row of an image whose bytes are stored under ``sha256``.
 
-    ``annotations`` are the blobs of its masks by name.
+    ``annotations`` are the blobs of its annotations by name.
 
-    ``real`` are the parents by image id; groups are the union of theirs, the split that of the
-    first, the main source (train for an image without parents).
+    ``real`` are the parents by image id; groups are the union of theirs and of those of what was
+    uploaded to render with, the split that of the first parent, the main source (train for an image
+    without parents).
     """
     order = finished.order
     parents = [real[source.image_id] for source in order.parents]
+    groups = {group for parent in parents for group in parent.group_ids}
+    groups |= {group for asset in order.assets for group in asset.group_ids}
     suffix = "jpg" if finished.media_type == "image/jpeg" else "png"
     return ImageRecord(
         image_id=new_id("img"),
@@ -244,7 +274,7 @@ def record_of(
         modality="grey" if finished.pixels.ndim == 2 else "rgb",
         split=parents[0].split if parents else "train",
         source="synthetic",
-        group_ids=tuple(sorted({group for parent in parents for group in parent.group_ids})),
+        group_ids=tuple(sorted(groups)),
         parents=tuple(parent.image_id for parent in parents),
         parent_sha256=tuple(parent.sha256 for parent in parents),
         provenance=finished.provenance
@@ -267,8 +297,15 @@ def _words(step: Mapping[str, Any]) -> str:
 
 
 def near_each_other(orders: Iterable[Order]) -> list[Order]:
-    """Return orders so that those of one source follow each other: it is decoded once then."""
-    return sorted(orders, key=lambda o: (o.parents[0].sha256 if o.parents else "", o.index))
+    """Return orders so that those that share something follow each other: it is made once then.
+
+    That is what their generator named, else the main source, which is decoded.
+    """
+
+    def shared(order: Order) -> str:
+        return order.shared or (order.parents[0].sha256 if order.parents else "")
+
+    return sorted(orders, key=lambda order: (shared(order), order.index))
 
 
 class PixelCache:
@@ -292,6 +329,10 @@ class PixelCache:
 
 def _rounded(matrix: geometry.Matrix) -> list[list[float]]:
     return [[round(value, _DIGITS) for value in row] for row in matrix.tolist()]
+
+
+def _asset(asset: Asset) -> dict[str, Any]:
+    return {"id": asset.id, "kind": asset.kind, "files": dict(asset.files)}
 
 
 def _parent(source: Source) -> dict[str, Any]:

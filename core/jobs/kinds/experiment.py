@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from core.errors import FieldError, InvalidInput
 from core.jobs.context import Children, Inputs, JobContext
 from core.jobs.experiment_choices import arms_of, check_size, classifiers
 from core.jobs.experiment_cost import estimate
+from core.jobs.generator_choice import GeneratorChoice
 from core.jobs.spec import (
     JOB_KINDS,
     Params,
@@ -41,13 +42,11 @@ DEFAULT_ARMS: list[Any] = [
 ]
 
 
-class SynthesisPlan(BaseModel):
+class SynthesisPlan(GeneratorChoice):
     """Synthesis that the experiment runs itself, once a seed: parameters of the kind synthesize."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    generator: str = "augment"
-    generator_params: dict[str, Any] = Field(default_factory=dict)
     balance: Balance | None = None
     counts: dict[str, Count] | None = Field(None, min_length=1)
 

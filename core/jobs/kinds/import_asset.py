@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from core.jobs.context import AssetKind, Inputs, JobContext
+from core.assets import AssetKind
+from core.jobs.context import Inputs, JobContext
 from core.jobs.spec import Cost, Params, Result, UploadId, job_kind
 from core.pointers import invalid
 

@@ -18,6 +18,7 @@ from core.jobs.context import (
     JobContext,
     VersionInput,
 )
+from core.jobs.generator_choice import GeneratorChoice
 from core.jobs.spec import JOB_KINDS, Cost, Params, Result, Seed, VersionId, job_kind
 from core.pointers import invalid, invalid_fields
 from core.synthesis.planning import Balance, Count
@@ -34,11 +35,9 @@ class _Step(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SynthesizeStep(_Step):
+class SynthesizeStep(GeneratorChoice, _Step):
     """Parameters of the kind synthesize; ``sources`` is all, as every fold filters its own."""
 
-    generator: str = Field("augment", min_length=1, max_length=64)
-    generator_params: dict[str, Any] = Field(default_factory=dict)
     balance: Balance | None = Field(
         None,
         description="Which classes to fill and how far; when counts are left out too: up to the "

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from core.errors import JobFailed
 from core.jobs.context import Children, ChildResult, ChildSpec, Inputs, JobContext
+from core.jobs.generator_choice import GeneratorChoice, assets_of, require_kinds
 from core.jobs.made_sheet import contact_sheet_of, per_class
 from core.jobs.spec import Cost, Params, Queue, Result, Seed, VersionId, job_kind
 from core.jobs.survey import (
@@ -44,7 +45,7 @@ INLINE_IMAGES = 64
 """Up to so many images are made without children."""
 
 
-class SynthesizeParams(Params):
+class SynthesizeParams(GeneratorChoice, Params):
     """What to make; exactly one of ``balance`` and ``counts`` says how many."""
 
     model_config = ConfigDict(
@@ -63,8 +64,6 @@ class SynthesizeParams(Params):
     )
 
     dataset_version_id: VersionId
-    generator: Annotated[str, Field(min_length=1, max_length=64)] = "augment"
-    generator_params: dict[str, Any] = Field(default_factory=dict)
     balance: Balance | None = None
     counts: dict[str, Count] | None = Field(
         None, min_length=1, description="Images to make, by class."
@@ -116,7 +115,7 @@ def check(params: SynthesizeParams, inputs: Inputs) -> None:
             code="not_real",
         )
     classes = _submitted_classes(params, inputs)
-    generator_params(spec, params.generator_params, classes)
+    require_kinds(generator_params(spec, params.generator_params, classes), inputs)
     wanted(params, classes)
 
 
@@ -130,15 +129,17 @@ def estimate(params: SynthesizeParams, inputs: Inputs) -> Cost:
     counts = wanted(params, classes)
     total = sum(counts.values())
     images = min(total, params.limit) if params.limit else total
+    asked = generator_params(spec, params.generator_params, classes)
     looked_at = 0
     if spec.survey_seconds:
-        further = generator_params(spec, params.generator_params, classes).further_classes()
+        further = asked.further_classes()
         sizes = [classes.get(label, 0) for label in counts.keys() | further]
         looked_at = survey_size(sizes, preview=params.limit is not None)
     children = 0
     if images > INLINE_IMAGES:
         children = len(shard_bounds(images)) + (len(shard_bounds(looked_at)) if looked_at else 0)
-    seconds = 1.0 + images * spec.seconds + looked_at * spec.survey_seconds
+    seconds = images * spec.image_seconds(asked, params.resolution)
+    seconds += 1.0 + looked_at * spec.survey_seconds
     return Cost(seconds=seconds, images=images, children=children)
 
 
@@ -194,6 +195,7 @@ class Campaign:
     """The plan of one synthesize job, the same in the parent and in each of its children."""
 
     def __init__(self, ctx: JobContext, params: SynthesizeParams) -> None:
+        from core.synthesis.availability import require_installed
         from core.synthesis.contract import GENERATORS, Surveying
         from core.synthesis.parameters import generator_params
         from core.synthesis.production import (
@@ -211,7 +213,9 @@ class Campaign:
         self._asked = params
         self.real: dict[str, ImageRecord] = {r.image_id: r for r in records}
         self.spec: GeneratorSpec = GENERATORS.get(params.generator, pointer="/generator")
+        require_installed(self.spec)
         self.params: GeneratorParams = generator_params(self.spec, params.generator_params, classes)
+        self._assets = assets_of(self.params, ctx.inputs, ctx.blob)
         self._counts = wanted(params, classes)
         drawn_from = self._counts.keys() | self.params.further_classes()
         self._used: list[Source] = [s for s in sources if s.label in drawn_from]
@@ -231,7 +235,7 @@ class Campaign:
     def plan(self, surveys: Sequence[str] = (), span: float = 1.0) -> list[Order]:
         """Return the orders, those of one source together; surveys here unless children have."""
         from core.synthesis.contract import Surveying
-        from core.synthesis.production import near_each_other
+        from core.synthesis.production import near_each_other, with_assets
 
         instance = self.spec.instance
         if surveys:
@@ -243,15 +247,20 @@ class Campaign:
             sources = [source for source in sources if source.facts]
         orders = instance.plan(self.params, sources, self._counts, self._asked.seed)
         limit = self._asked.limit
-        return near_each_other(preview(orders, limit) if limit else orders)
+        chosen = preview(orders, limit) if limit else orders
+        return near_each_other(with_assets(chosen, self._assets))
 
-    def tell(self) -> None:
-        """Write into the log what the survey found, and what was left out why."""
-        from core.synthesis.contract import Surveying
+    def tell(self, made: Sequence[ImageRecord]) -> None:
+        """Write into the log what the survey found, what was left out why, and how it went."""
+        from core.synthesis.contract import Reporting, Surveying
 
+        lines: list[str] = []
         if isinstance(self.spec.instance, Surveying):
-            for line in self.spec.instance.summary(with_facts(self.surveyed, self.facts)):
-                self._ctx.log(line)
+            lines += self.spec.instance.summary(with_facts(self.surveyed, self.facts))
+        if isinstance(self.spec.instance, Reporting):
+            lines += self.spec.instance.report(record.provenance for record in made)
+        for line in lines:
+            self._ctx.log(line)
 
     def make(self, orders: Sequence[Order], span: float = 1.0) -> list[ImageRecord]:
         """Make orders on the job's threads; returns their records by index.
@@ -341,7 +350,7 @@ def _publish(
 ) -> SynthesizeResult:
     if campaign.empty and params.balance and params.balance.classes is None:
         ctx.log(f"Without usable real images, so left out: {', '.join(campaign.empty)}")
-    campaign.tell()
+    campaign.tell(made)
     made = _gated(ctx, campaign, made)
     ctx.progress("publish", 0.95, 1)
     version = ctx.inputs.versions[params.dataset_version_id]

@@ -1,7 +1,7 @@
-"""``python -m core.rendering.kernels``: compiles every kernel into the cache.
+"""``python -m core.rendering.kernels``: compiles every kernel, and prepares the body.
 
 Set-up and images do it, so that no job waits for it; with ``--cuda`` for the GPU as well. What is
-compiled already is left alone.
+there already is left alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pkgutil
 import warp as wp
 
 from core.rendering import kernels, runtime
+from core.rendering.body import prepare
 from core.rendering.runtime import device_name
 
 
@@ -26,6 +27,7 @@ def main() -> None:
             module = importlib.import_module(f"{kernels.__name__}.{entry.name}")
             for device in ["cpu", "cuda"] if given.cuda else ["cpu"]:
                 wp.load_module(module, device=device_name(device))
+    prepare(runtime.bodies_folder())
 
 
 if __name__ == "__main__":

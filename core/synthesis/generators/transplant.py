@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from core.errors import InvalidInput
-from core.pointers import escaped, invalid
-from core.synthesis.contract import GeneratorParams, LoadPixels, Made, Order, Source, generator
+from core.pointers import invalid
+from core.synthesis.contract import LoadPixels, Made, Order, Source, generator
+from core.synthesis.lesion_donors import DonorParams, LesionDonors, donors_of, told
 from core.synthesis.pairing import Pairs, patch_side
 from core.synthesis.planning import by_class, order_seed, plan_rng, take_turns
-from core.synthesis.recent import Recent
-
-if TYPE_CHECKING:
-    from core.synthesis.segmentation import Inside
 
 Range = tuple[float, float]
-BoxField = tuple[
-    Annotated[int, Field(ge=0)],
-    Annotated[int, Field(ge=0)],
-    Annotated[int, Field(ge=1)],
-    Annotated[int, Field(ge=1)],
-]
-
-_OUTLINES = 256
-"""Segmentations that are kept, 25 kB each: a donor has many images, and is segmented once."""
-_REASONS = {
-    "no_mask": "have no mask, and automatic masks are off",
-    "empty_mask": "show no lesion",
-    "low_quality": "have a mask of low quality",
-    "not_skin": "show no plausible skin around the lesion",
-    "no_margin": "have a lesion too near the frame",
-    "too_small": "have a lesion too small",
-    "too_large": "have a lesion too large",
-}
 
 
-class TransplantParams(GeneratorParams):
+class TransplantParams(DonorParams):
     """Which lesions go where, and how far each image varies."""
 
     model_config = ConfigDict(
@@ -57,19 +34,6 @@ class TransplantParams(GeneratorParams):
         }
     )
 
-    imaging: Literal["dermoscopy", "clinical"] = Field(
-        "dermoscopy", description="What the photographs are; decides on automatic masks."
-    )
-    automatic_masks: bool | None = Field(
-        None,
-        description="Segment images that have neither a mask nor a box. Left out: for dermoscopy "
-        "only, because on clinical photographs most segmentations fail.",
-    )
-    boxes: dict[str, BoxField] = Field(
-        default_factory=dict,
-        max_length=10_000,
-        description="Boxes around lesions by image id: left, top, right, bottom in pixels.",
-    )
     targets: Literal["class_mates", "lesion_free"] = Field(
         "class_mates",
         description="Skin to lay a lesion on: that of images of its own class, whose lesion it "
@@ -114,23 +78,8 @@ class TransplantParams(GeneratorParams):
                 raise ValueError(f"{name} is a range [low, high] within {low} to {high}")
         return self
 
-    @cached_property
-    def recorded(self) -> dict[str, Any]:
-        """The parameters that are not defaults; the boxes of an image stand in its settings."""
-        return self.model_dump(mode="json", exclude_defaults=True, exclude={"boxes"})
-
-    @property
-    def segments(self) -> bool:
-        """Whether images without mask and box are segmented."""
-        if self.automatic_masks is None:
-            return self.imaging == "dermoscopy"
-        return self.automatic_masks
-
     def named_classes(self) -> dict[str, str]:
         return {f"/healthy_classes/{n}": label for n, label in enumerate(self.healthy_classes)}
-
-    def named_images(self) -> dict[str, str]:
-        return {image_id: f"/boxes/{escaped(image_id)}" for image_id in self.boxes}
 
     def further_classes(self) -> frozenset[str]:
         return frozenset(self.healthy_classes)
@@ -145,33 +94,16 @@ class TransplantParams(GeneratorParams):
     seconds=0.05,
     survey_seconds=0.08,
 )
-class Transplant:
+class Transplant(LesionDonors):
     """Lays real lesions on other real skin, in optical density, by Poisson's equation or as is."""
 
-    def __init__(self) -> None:
-        self._outlines: Recent[tuple[str, Sequence[int] | None], Inside] = Recent(_OUTLINES)
-
     def survey(self, params: TransplantParams, source: Source, load: LoadPixels) -> dict[str, Any]:
-        """Find the lesion; say whether it can be lifted off, and what its image can take."""
-        from core.synthesis.donors import facts, find_lesion, healthy_facts
+        """Find the lesion, or the free skin of an image of a class that shows none."""
+        from core.synthesis.donors import healthy_facts
 
         if source.label in params.healthy_classes:
             return healthy_facts(load(source))
-        box = params.boxes.get(source.image_id)
-        with _naming(source):
-            mask = None if source.mask is None else load(source.mask)
-            lesion = find_lesion(load(source), mask, box, automatic=params.segments)
-        return facts(load(source), lesion)
-
-    def summary(self, sources: Sequence[Source]) -> list[str]:
-        """Say of each class how many lesions can be transplanted, and why the others cannot."""
-        lines = []
-        for label, found in by_class(sources).items():
-            reasons = Counter(s.facts["donor"] for s in found)
-            usable = reasons.pop(None, 0)
-            rest = f"; left out: {_told(reasons)}" if reasons else ""
-            lines.append(f"{label}: {usable} of {len(found)} images give a lesion{rest}")
-        return lines
+        return super().survey(params, source, load)
 
     def plan(
         self,
@@ -188,7 +120,7 @@ class Transplant:
         orders: list[Order] = []
         for label in sorted(label for label, count in counts.items() if count):
             rng = plan_rng(seed, label)
-            donors = _donors(label, classes.get(label, []))
+            donors = donors_of(label, classes.get(label, []))
             targets = _targets(params, label, classes, sources)
             pairs = Pairs(params, donors, targets)
             if not pairs.donors:
@@ -220,10 +152,10 @@ class Transplant:
             if recorded is None
             else recorded["drawn"]
         )
-        lifted = self._lesion(donor, settings["donor_box"], load)
+        lifted = self.lesion(donor, settings["donor_box"], load)
         covered = None
         if settings["patch"] is None:
-            covered = self._lesion(target, settings["target_box"], load)
+            covered = self.lesion(target, settings["target_box"], load)
         pixels, mask = transplant(
             load(donor), lifted, load(target), covered, settings, drawn, params.blend
         )
@@ -237,19 +169,6 @@ class Transplant:
         }
         return Made(pixels, provenance, None, {"mask": mask})
 
-    def _lesion(self, source: Source, box: Sequence[int] | None, load: LoadPixels) -> Inside:
-        """Return where the lesion is that the survey has found."""
-        from core.synthesis.segmentation import at_size, outline
-
-        if source.mask is not None:
-            from core.synthesis.donors import supplied
-
-            return supplied(load(source), load(source.mask))
-        prompt = None if box is None else (box[0], box[1], box[2], box[3])
-        pixels = load(source)
-        small = self._outlines.get((source.sha256, prompt), lambda: outline(pixels, prompt))
-        return at_size(small, pixels.shape[1], pixels.shape[0])
-
 
 def _settings(
     params: TransplantParams, donor: Source, target: Source, scale: float
@@ -259,32 +178,11 @@ def _settings(
     return {
         "scale": round(scale, 4),
         "patch": target.facts["free"] if on_patch else None,
-        "donor_box": _listed(params.boxes.get(donor.image_id)),
-        "target_box": None if on_patch else _listed(params.boxes.get(target.image_id)),
+        "donor_box": params.box(donor),
+        "target_box": None if on_patch else params.box(target),
         "donor_mask": donor.facts["origin"],
         "donor_quality": donor.facts["quality"],
     }
-
-
-@contextmanager
-def _naming(source: Source) -> Iterator[None]:
-    """Say of which image an error is."""
-    try:
-        yield
-    except InvalidInput as error:
-        raise InvalidInput(f"Image {source.image_id}: {error.detail}", code=error.code) from None
-
-
-def _donors(label: str, sources: Sequence[Source]) -> list[Source]:
-    found = [s for s in sources if s.facts["donor"] is None]
-    if not found:
-        left_out = Counter(s.facts["donor"] for s in sources)
-        raise _invalid(
-            f"No image of class {label!r} gives a lesion to transplant: {_told(left_out)}. Upload "
-            f"masks (layout masks), or name boxes in /generator_params/boxes",
-            "no_donors",
-        )
-    return found
 
 
 def _targets(
@@ -308,16 +206,11 @@ def _targets(
         found = [s for s in ordered if patch_side(s) >= params.smallest_patch]
         left_out = Counter()
     if not found:
-        why = f": {_told(left_out)}" if left_out else f" of {params.smallest_patch} pixels"
+        why = f": {told(left_out)}" if left_out else f" of {params.smallest_patch} pixels"
         raise _invalid(
             f"No image has skin that a lesion of class {label!r} can be laid on{why}", "no_targets"
         )
     return found
-
-
-def _told(left_out: Counter[str]) -> str:
-    parts = [f"{n} {_REASONS[reason]}" for reason, n in left_out.most_common() if reason]
-    return ", ".join(parts) or "there are none"
 
 
 def _too_large(label: str, donors: int, targets: int) -> InvalidInput:
@@ -326,10 +219,6 @@ def _too_large(label: str, donors: int, targets: int) -> InvalidInput:
         f"sizes allowed; widen /generator_params/scale or choose other targets",
         "lesion_too_large",
     )
-
-
-def _listed(box: Sequence[int] | None) -> list[int] | None:
-    return None if box is None else list(box)
 
 
 def _invalid(detail: str, code: str) -> InvalidInput:

@@ -1,0 +1,1 @@
+"""Lesions of donors on bodies: what is asked for, the plan, and one image."""
