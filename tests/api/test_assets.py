@@ -127,6 +127,47 @@ def test_what_was_rendered_with_an_asset_keeps_it(world: World, api: httpx.Clien
     assert api.delete(f"/v1/assets/{asset}").status_code == 204
 
 
+def test_what_a_generator_names_is_checked_kept_and_holds_its_asset(
+    world: World, api: httpx.Client
+) -> None:
+    body, background = made(world, api), made(world, api, "background")
+    version = world.version().id
+
+    def submit(bodies: list[str]) -> httpx.Response:
+        asked = {
+            "dataset_version_id": version,
+            "generator": "render3d",
+            "generator_params": {"bodies": bodies, "backgrounds": [background]},
+            "counts": {"melanoma": 1},
+        }
+        return api.post("/v1/jobs/synthesize", json=asked)
+
+    gone = submit([body, "ast_" + "0" * 26])
+    assert (gone.status_code, gone.json()["code"]) == (404, "asset_not_found")
+    assert gone.json()["errors"][0]["pointer"] == "/generator_params/bodies/1"
+    wrong = submit([background])
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "wrong_asset_kind")
+    assert wrong.json()["errors"][0]["pointer"] == "/generator_params/bodies/0"
+    foreign = world.client(world.key("elsewhere"))
+    other = foreign.post(
+        "/v1/jobs/synthesize",
+        json={
+            "dataset_version_id": world.version(tenant="elsewhere").id,
+            "generator": "render3d",
+            "generator_params": {"bodies": [body]},
+            "counts": {"melanoma": 1},
+        },
+    )
+    assert (other.status_code, other.json()["code"]) == (404, "asset_not_found")
+    job = submit([body]).json()["id"]
+    with world.sessions() as session:
+        assert set(session.get_one(Job, job).inputs["assets"]) == {body, background}
+    for asset in (body, background):
+        answer = api.delete(f"/v1/assets/{asset}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "asset_in_use")
+        assert answer.json()["dependents"] == [{"type": "job", "id": job}]
+
+
 def test_the_scope_of_datasets_is_needed(world: World) -> None:
     reader = world.client(world.key(scopes=["datasets:read"]))
     assert post(reader, {"file": png()}, kind="background", name="x").status_code == 403

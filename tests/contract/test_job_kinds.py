@@ -119,6 +119,20 @@ def test_a_generator_that_looks_at_its_sources_first_does_so_in_children(world: 
     assert (job.result or {})["generated"] == 65
 
 
+def test_a_generator_renders_with_what_was_uploaded(world: World) -> None:
+    room = str((world.run("import_asset").result or {})["asset_id"])
+    params = {"dataset_version_id": world.real, "sources": "all", "generator": "render3d"}
+    options = {"rays": 1, "backgrounds": [room], "views_per_body": 2}
+    job = world.run(
+        "synthesize", **params, counts={"nv": 3}, resolution=64, generator_params=options
+    )
+    files = {a.name: a.sha256 for a in world.stack.artifacts(job.id)}
+    records = read_manifest(BlobStore(world.stack.folder).find(files["manifest.parquet"]))
+    assert len(records) == 3
+    assert all(f"asset:{room}" in record.group_ids for record in records)
+    assert all(len(record.provenance["annotations"]) == 9 for record in records)
+
+
 def test_every_internal_kind_is_run_by_a_public_one(world: World) -> None:
     with world.stack.sessions() as session:
         seen = set(session.scalars(select(Job.kind).distinct()))

@@ -114,7 +114,9 @@ print(len(registry.names()))
 @pytest.mark.parametrize("module", REGISTRIES)
 def test_registered_modules_load_what_they_need_late(module: str) -> None:
     """The contract of generators speaks of arrays and so needs numpy; job kinds do not."""
-    late = {"PIL", "pyarrow"} | ({"numpy"} if module == "core.jobs.spec" else set())
+    late = {"PIL", "pyarrow", "cv2", "torch", "warp"} | (
+        {"numpy"} if module == "core.jobs.spec" else set()
+    )
     code = f"""
 from {module} import {REGISTRIES[module]} as registry
 registry.load()

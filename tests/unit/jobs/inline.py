@@ -11,6 +11,7 @@ from core.ids import new_id
 from core.ingest.balance import summarise
 from core.jobs.context import (
     AssetDraft,
+    AssetInput,
     ChildResult,
     ChildSpec,
     ExperimentDraft,
@@ -51,6 +52,7 @@ class InlineRunner:
         self.versions: dict[str, VersionInput] = {}
         self.models: dict[str, ModelInput] = {}
         self.uploads: dict[str, UploadInput] = {}
+        self.assets: dict[str, AssetInput] = {}
         self.kinds_run: list[str] = []
         self.children: list[ChildSpec] = []
         self._artifacts: dict[str, dict[str, Any]] = {}
@@ -125,7 +127,7 @@ class InlineRunner:
                 children.append(self._child(child.kind, child.role, child.params, ended))
 
     def _inputs(self, found: Iterable[Any]) -> Inputs:
-        versions, models, uploads = {}, {}, {}
+        versions, models, uploads, assets = {}, {}, {}, {}
         for reference in found:
             match reference.kind:
                 case "version":
@@ -134,7 +136,9 @@ class InlineRunner:
                     models[reference.id] = self.models[reference.id]
                 case "upload":
                     uploads[reference.id] = self.uploads[reference.id]
-        return Inputs(versions=versions, models=models, uploads=uploads)
+                case "asset":
+                    assets[reference.id] = self.assets[reference.id]
+        return Inputs(versions=versions, models=models, uploads=uploads, assets=assets)
 
     def _publish(self, outcome: Outcome) -> None:
         for draft in outcome.versions:
@@ -152,6 +156,8 @@ class InlineRunner:
                 generator=draft.info.get("generator"),
                 made_of=tuple(p for p in draft.parents if draft.kind == "synthetic"),
             )
+        for asset in outcome.assets:
+            self.assets[asset.id] = AssetInput.model_validate(asset.model_dump(exclude={"name"}))
         for model in outcome.models:
             self.models[model.id] = ModelInput(id=model.id, files=model.files, info=model.info)
 

@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.errors import InvalidInput
-from core.ingest.images import decode, encode_png, pixel_sha256
+from core.ingest.images import decode
 from core.jobs import survey
 from core.jobs.context import Inputs
 from core.jobs.kinds import synthesize as kind
 from core.jobs.spec import Cost
 from core.manifest import ImageRecord, manifest_blobs, read_manifest
 from core.synthesis.contract import GENERATORS, Source
-from core.synthesis.procedural import Drawing, draw
-from core.synthesis.production import encode, replay
+from core.synthesis.production import replay
 from tests.unit.jobs.inline import InlineOutcome, InlineRunner
-
-
-@cache
-def picture(number: int) -> tuple[Any, Any]:
-    return draw(Drawing(f"P{number}", "mel", number, 0), seed=11, size=64)
-
-
-def dataset(runner: InlineRunner, count: int = 10) -> list[ImageRecord]:
-    """Return one class with masks, but for the first image."""
-    found = []
-    for number in range(count):
-        pixels, mask = picture(number)
-        sha256 = runner.blob(encode(pixels, "image/jpeg"))
-        masks = {"annotations": {"mask": runner.blob(encode_png(mask))}} if number else {}
-        found.append(
-            ImageRecord(
-                image_id=f"img_{number:026d}", filename=f"{number}.jpg", label="mel",
-                sha256=sha256, source_sha256=sha256, pixel_sha256=pixel_sha256(pixels), width=64,
-                height=64, media_type="image/jpeg", modality="rgb", split="train", source="real",
-                group_ids=(f"lesion:{number}",), provenance=masks,
-            )
-        )  # fmt: skip
-    return found
+from tests.unit.jobs.masked import dataset
 
 
 @pytest.fixture

@@ -182,7 +182,7 @@ def test_several_lesions_are_of_the_class_and_all_their_donors_are_parents() -> 
         assert lesions[0]["parent"] == 0
         assert {one["parent"] for one in lesions} == set(range(len(order.parents)))
         assert {parent.label for parent in order.parents} == {"mel"}
-        assert len(set(order.parents)) == len({p.image_id for p in order.parents})
+        assert len(order.parents) == len({p.image_id for p in order.parents})
 
 
 def test_one_donor_is_enough_for_several_lesions() -> None:
