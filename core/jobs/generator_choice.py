@@ -64,3 +64,9 @@ def assets_of(
         given = inputs.assets[asset_id]
         found[asset_id] = Asset(asset_id, kind, given.files, (asset_group(asset_id),), find)
     return found
+
+
+def licence_of(params: GeneratorParams, inputs: Inputs, sources: str) -> str:
+    """Return the licence of what is made of sources and rendered with assets: all of theirs."""
+    named = [inputs.assets[asset_id].licence for asset_id, _ in params.named_assets().values()]
+    return "; ".join(dict.fromkeys(one.strip() or "unknown" for one in (sources, *named)))

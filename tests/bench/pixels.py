@@ -23,8 +23,8 @@ from core.ids import new_id
 from core.ingest.images import decode
 from core.ingest.intake import IntakeOptions, ingest
 from core.jobs.context import Inputs
-from core.jobs.kinds.synthesize import shard_bounds
 from core.jobs.runtime import JobRuntime, JobTask
+from core.jobs.shards import shard_bounds
 from core.storage.blobs import stage
 from core.synthesis.contract import GENERATORS
 from core.synthesis.procedural import write_dataset

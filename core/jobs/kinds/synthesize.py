@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from core.errors import JobFailed
 from core.jobs.context import Children, ChildResult, ChildSpec, Inputs, JobContext
-from core.jobs.generator_choice import GeneratorChoice, assets_of, require_kinds
+from core.jobs.generator_choice import GeneratorChoice, assets_of, licence_of, require_kinds
 from core.jobs.made_sheet import contact_sheet_of, per_class
+from core.jobs.shards import shard_bounds
 from core.jobs.spec import Cost, Params, Queue, Result, Seed, VersionId, job_kind
 from core.jobs.survey import (
     NAME,
@@ -37,12 +37,9 @@ if TYPE_CHECKING:
     from core.manifest import ImageRecord
     from core.synthesis.contract import GeneratorParams, GeneratorSpec, Order, Source
 
-SHARD_IMAGES = 128
-"""Images of one child job."""
-MOST_SHARDS = 256
-"""Each plans all images anew, about 10 µs an image: more shards would do little else."""
 INLINE_IMAGES = 64
-"""Up to so many images are made without children."""
+INLINE_SECONDS = 120
+"""Up to so many images, that take up to so long, are made without children."""
 
 
 class SynthesizeParams(GeneratorChoice, Params):
@@ -135,11 +132,12 @@ def estimate(params: SynthesizeParams, inputs: Inputs) -> Cost:
         further = asked.further_classes()
         sizes = [classes.get(label, 0) for label in counts.keys() | further]
         looked_at = survey_size(sizes, preview=params.limit is not None)
+    each = spec.image_seconds(asked, params.resolution)
     children = 0
-    if images > INLINE_IMAGES:
-        children = len(shard_bounds(images)) + (len(shard_bounds(looked_at)) if looked_at else 0)
-    seconds = images * spec.image_seconds(asked, params.resolution)
-    seconds += 1.0 + looked_at * spec.survey_seconds
+    if not _inline(params, images, each):
+        surveys = shard_bounds(looked_at, spec.survey_seconds) if looked_at else []
+        children = len(shard_bounds(images, each)) + len(surveys)
+    seconds = 1.0 + images * each + looked_at * spec.survey_seconds
     return Cost(seconds=seconds, images=images, children=children)
 
 
@@ -160,11 +158,12 @@ def queue_for(params: SynthesizeParams) -> Queue:
 def synthesize(ctx: JobContext, params: SynthesizeParams) -> SynthesizeResult | Children:
     """Make synthetic images of weak classes."""
     campaign = Campaign(ctx, params)
-    small = campaign.images <= INLINE_IMAGES
+    small = _inline(params, campaign.images, campaign.seconds)
     surveys = [c.artifacts[NAME].sha256 for c in ctx.children if c.kind == "synthesize_survey"]
     shards = [c for c in ctx.children if c.kind == "synthesize_shard"]
     if campaign.surveyed and not surveys and not small:
-        found = _parts(params, "synthesize_survey", len(campaign.surveyed), {})
+        slices = shard_bounds(len(campaign.surveyed), campaign.spec.survey_seconds)
+        found = _parts(params, "synthesize_survey", slices, {})
         return Children(phase="survey", children=found, span=(0.01, 0.2))
     orders = campaign.plan(surveys, span=0.2)
     if shards:
@@ -173,7 +172,8 @@ def synthesize(ctx: JobContext, params: SynthesizeParams) -> SynthesizeResult | 
         made = campaign.make(orders, span=0.9)
     else:
         extra = {"surveys": surveys} if surveys else {}
-        parts = _parts(params, "synthesize_shard", len(orders), extra)
+        slices = shard_bounds(len(orders), campaign.seconds)
+        parts = _parts(params, "synthesize_shard", slices, extra)
         return Children(phase="synthesize", children=parts, span=(0.2 if surveys else 0.02, 0.92))
     return _publish(ctx, params, campaign, made)
 
@@ -224,6 +224,7 @@ class Campaign:
         self.empty = sorted(label for label, count in classes.items() if not count)
         total = sum(self._counts.values())
         self.images = min(total, params.limit) if params.limit else total
+        self.seconds = self.spec.image_seconds(self.params, params.resolution)
         self.facts: Facts = {}
         self.surveyed: list[Source] = []
         if isinstance(self.spec.instance, Surveying):
@@ -286,6 +287,12 @@ class Campaign:
         return [made[index] for index in sorted(made)]
 
 
+def _inline(params: SynthesizeParams, images: int, seconds: float) -> bool:
+    """Tell whether one job makes all images itself; a preview does, as somebody waits for it."""
+    few = images <= INLINE_IMAGES and images * seconds <= INLINE_SECONDS
+    return few or params.limit is not None
+
+
 def wanted(params: SynthesizeParams, classes: Mapping[str, int]) -> dict[str, int]:
     """Return how many images to make by class, given the usable real ones."""
     if params.counts is not None:
@@ -293,18 +300,8 @@ def wanted(params: SynthesizeParams, classes: Mapping[str, int]) -> dict[str, in
     return balance_counts(classes, params.balance or Balance())
 
 
-def shard_bounds(images: int) -> list[tuple[int, int]]:
-    """Return start and stop of each shard, of nearly equal sizes.
-
-    Up to SHARD_IMAGES, more only where there would be over MOST_SHARDS.
-    """
-    shards = min(-(-images // SHARD_IMAGES), MOST_SHARDS)
-    edges = [images * shard // shards for shard in range(shards + 1)]
-    return list(pairwise(edges))
-
-
 def _parts(
-    params: SynthesizeParams, kind: str, images: int, extra: Mapping[str, Any]
+    params: SynthesizeParams, kind: str, slices: Sequence[tuple[int, int]], extra: Mapping[str, Any]
 ) -> tuple[ChildSpec, ...]:
     common = params.model_dump(mode="json") | dict(extra)
     return tuple(
@@ -314,7 +311,7 @@ def _parts(
             weight=stop - start,
             role=f"{start}-{stop}",
         )
-        for start, stop in shard_bounds(images)
+        for start, stop in slices
     )
 
 
@@ -360,7 +357,7 @@ def _publish(
         kind="synthetic",
         name=params.name or f"{version.dataset_name} + {params.generator}{preview_mark}",
         parents=(version.id,),
-        licence=version.licence,
+        licence=licence_of(campaign.params, ctx.inputs, version.licence),
         info={"generator": _description(params, campaign), "group_basis": version.group_basis},
     )
     manifest = ctx.blob(draft.manifest_blob).read_bytes()

@@ -13,6 +13,7 @@ import pytest
 
 from core.errors import InvalidInput
 from core.ingest.images import decode
+from core.jobs import shards
 from core.jobs.context import Inputs
 from core.jobs.kinds import synthesize as kind
 from core.jobs.kinds.experiment import ExperimentParams
@@ -108,6 +109,7 @@ def test_images_have_all_annotations_their_groups_and_replay(runner: InlineRunne
         again = replay(image.provenance, load, runner.store.find)
         assert again.data == runner.store.find(image.sha256).read_bytes()
         assert {n: runner.store.add(data) for n, data in again.annotations.items()} == files
+    assert outcome.versions[0].licence == "CC0-1.0; unknown"
     assert "Views refused and drawn again" in told(outcome)
     assert "images give a lesion" in told(outcome)
     assert outcome.artifacts["contact_sheet.png"].read_bytes().startswith(b"\x89PNG")
@@ -123,8 +125,8 @@ def test_shards_make_the_same_bytes_and_a_preview_is_a_part_of_them(
     assert len(few) == 2
     assert few.items() <= {r.filename: r.sha256 for r in made(inline)}.items()
     monkeypatch.setattr(kind, "INLINE_IMAGES", 0)
-    for shards in (1, 2, 4):
-        monkeypatch.setattr(kind, "SHARD_IMAGES", -(-5 // shards) if shards < 4 else 1)
+    for count in (1, 2, 5):
+        monkeypatch.setattr(shards, "SHARD_IMAGES", -(-5 // count))
         sharded = runner.run("synthesize", params)
         assert sharded.result["manifest_sha256"] == inline.result["manifest_sha256"]
     assert {"synthesize_survey", "synthesize_shard"} <= set(runner.kinds_run)

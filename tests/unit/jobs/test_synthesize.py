@@ -11,6 +11,7 @@ import pytest
 from core.errors import InvalidInput, JobFailed, UnknownName
 from core.ids import new_id
 from core.ingest.images import decode, pixel_sha256
+from core.jobs import shards
 from core.jobs.context import Inputs
 from core.jobs.kinds import synthesize as kind
 from core.jobs.spec import JOB_KINDS
@@ -122,7 +123,7 @@ def test_the_manifest_hash_does_not_depend_on_the_shards(
     params: dict[str, Any] = {"counts": {"mel": 20, "vasc": 20}, "sources": "all", "seed": 5}
     inline = run(runner, version, **params)
     monkeypatch.setattr(kind, "INLINE_IMAGES", 0)
-    monkeypatch.setattr(kind, "SHARD_IMAGES", shard)
+    monkeypatch.setattr(shards, "SHARD_IMAGES", shard)
     sharded = run(runner, version, **params)
     assert runner.kinds_run.count("synthesize_shard") == -(-40 // shard)
     assert sharded.result["manifest_sha256"] == inline.result["manifest_sha256"]
@@ -138,7 +139,7 @@ def test_shards_share_no_source_but_at_their_edges(
 ) -> None:
     version = runner.version(dataset(runner))
     monkeypatch.setattr(kind, "INLINE_IMAGES", 0)
-    monkeypatch.setattr(kind, "SHARD_IMAGES", 10)
+    monkeypatch.setattr(shards, "SHARD_IMAGES", 10)
     slices: list[set[str]] = []
     make = kind.Campaign.make
 
@@ -157,7 +158,7 @@ def test_shards_of_another_plan_are_not_published(
 ) -> None:
     version = runner.version(dataset(runner))
     monkeypatch.setattr(kind, "INLINE_IMAGES", 0)
-    monkeypatch.setattr(kind, "SHARD_IMAGES", 10)
+    monkeypatch.setattr(shards, "SHARD_IMAGES", 10)
     make = kind.Campaign.make
 
     def older(campaign: kind.Campaign, orders: Any, span: float = 1.0) -> list[ImageRecord]:
@@ -308,13 +309,22 @@ def test_cost_counts_images_and_children(runner: InlineRunner) -> None:
 
 @pytest.mark.parametrize("images", [1, 127, 128, 129, 1000])
 def test_shards_cover_the_plan_without_gap(images: int) -> None:
-    bounds = kind.shard_bounds(images)
+    bounds = shards.shard_bounds(images)
     covered = [place for start, stop in bounds for place in range(start, stop)]
     assert covered == list(range(images))
-    assert max(stop - start for start, stop in bounds) <= kind.SHARD_IMAGES
+    assert max(stop - start for start, stop in bounds) <= shards.SHARD_IMAGES
 
 
 def test_a_huge_plan_has_no_more_shards_than_are_worth_planning_in() -> None:
-    bounds = kind.shard_bounds(1_000_000)
-    assert len(bounds) == kind.MOST_SHARDS
+    bounds = shards.shard_bounds(1_000_000)
+    assert len(bounds) == shards.MOST_SHARDS
     assert (bounds[0][0], bounds[-1][1]) == (0, 1_000_000)
+
+
+def test_dear_images_make_smaller_shards_that_end_in_time() -> None:
+    assert len(shards.shard_bounds(1000, 0.01)) == len(shards.shard_bounds(1000)) == 8
+    assert max(stop - start for start, stop in shards.shard_bounds(1000, 10.0)) == 30
+    assert shards.shard_bounds(3, 10_000.0) == [(0, 1), (1, 2), (2, 3)]
+    for seconds in (0.5, 2.0, 700.0):
+        longest = max(b - a for a, b in shards.shard_bounds(100_000, seconds))
+        assert longest == 1 or longest * seconds <= shards.LONGEST_SECONDS + seconds

@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import InvalidInput
 from core.ingest.images import decode
-from core.jobs import survey
+from core.jobs import shards, survey
 from core.jobs.context import Inputs
 from core.jobs.kinds import synthesize as kind
 from core.jobs.spec import Cost
@@ -77,7 +77,7 @@ def test_surveys_and_shards_give_the_same_manifest(
     inline = run(runner, version, seed=5)
     assert not runner.kinds_run.count("synthesize_survey")
     monkeypatch.setattr(kind, "INLINE_IMAGES", 0)
-    monkeypatch.setattr(kind, "SHARD_IMAGES", 4)
+    monkeypatch.setattr(shards, "SHARD_IMAGES", 4)
     sharded = run(runner, version, seed=5)
     assert runner.kinds_run.count("synthesize_survey") == 3
     assert runner.kinds_run.count("synthesize_shard") == 2
