@@ -209,6 +209,8 @@ class GeneratorSpec:
     """Processor seconds that an image takes, measured on JPEG of 224 pixels."""
     survey_seconds: float = 0.0
     """The same of a source that is surveyed."""
+    start_seconds: float = 0.0
+    """The same of what a job does before its first image."""
     side: int | None = None
     """Pixels on the longer side when nothing else is asked for, of a generator that makes images
     of any size: it finds the size asked for in ``Order.settings["side"]``, and nothing is resized.
@@ -238,6 +240,7 @@ def generator(
     modalities: tuple[Modality, ...],
     seconds: float = 0.006,
     survey_seconds: float = 0.0,
+    start_seconds: float = 0.0,
     side: int | None = None,
     needs: tuple[str, ...] = (),
     extra: str = "worker",
@@ -256,6 +259,7 @@ def generator(
             summary=summary,
             seconds=seconds,
             survey_seconds=survey_seconds,
+            start_seconds=start_seconds,
             side=side,
             needs=needs,
             extra=extra,

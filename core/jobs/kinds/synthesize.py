@@ -133,11 +133,12 @@ def estimate(params: SynthesizeParams, inputs: Inputs) -> Cost:
         sizes = [classes.get(label, 0) for label in counts.keys() | further]
         looked_at = survey_size(sizes, preview=params.limit is not None)
     each = spec.image_seconds(asked, params.resolution)
-    children = 0
+    children, makers = 0, 1
     if not _inline(params, images, each):
         surveys = shard_bounds(looked_at, spec.survey_seconds) if looked_at else []
-        children = len(shard_bounds(images, each)) + len(surveys)
-    seconds = 1.0 + images * each + looked_at * spec.survey_seconds
+        makers = len(shard_bounds(images, each))
+        children = makers + len(surveys)
+    seconds = 1.0 + images * each + looked_at * spec.survey_seconds + makers * spec.start_seconds
     return Cost(seconds=seconds, images=images, children=children)
 
 

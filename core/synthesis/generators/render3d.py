@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _LIFTED = 8
 """Lesions that are kept as they were lifted, some MB each: in a sweep one is shown many times."""
-_SECONDS = (0.25, 0.45, 0.17, 0.6)
+_SECONDS = (0.12, 1.15, 0.12, 1.4)
 """Processor seconds: of an image whatever its size; of one of 512 x 512 without rays, of each ray;
 of a body."""
 
@@ -32,6 +32,7 @@ of a body."""
     novelty="derivative",
     modalities=("rgb",),
     survey_seconds=0.08,
+    start_seconds=6.0,
     side=512,
     needs=("anny", "warp"),
     extra="render",

@@ -228,7 +228,8 @@ def test_the_estimate_follows_the_size_and_the_rays(runner: InlineRunner) -> Non
     assert seconds(256, 1) < seconds(512, 1) == seconds(None, 1) < seconds(None, 16)
     spec = GENERATORS.get("render3d")
     usual = spec.image_seconds(spec.params(), None)
-    assert seconds(None, 4) == pytest.approx(1 + 50 * usual + 10 * spec.survey_seconds)
+    looked_at, started = 10 * spec.survey_seconds, spec.start_seconds
+    assert seconds(None, 4) == pytest.approx(1 + 50 * usual + looked_at + started)
 
 
 def test_a_pipeline_renders_what_it_judges(
