@@ -5,7 +5,7 @@
 #   make test / make check                  tests; linters, types, contracts, drift
 #   make chaos [SEED= SIZE=small|full]      the fault campaign, and build/chaos.json
 #   make soak [SEED= MINUTES=30]            mixed load and faults, and build/soak.json
-#   make sheet DATASET= [GENERATOR=]        what a generator makes, seeds 0-47, beside real images
+#   make sheet DATASET= [GENERATOR=]        what a generator makes, images 0-47, beside real ones
 #   make science                            the judgement on data whose truth is known, in full
 #   make why94 [DATASET=folder]             the figures of docs/why-94-was-not-94.md
 
@@ -53,10 +53,12 @@ science: $(STAMP)
 why94: $(STAMP)
 	@$(BIN)/python -m tests.bench.why94 $(if $(DATASET),--dataset "$(DATASET)")
 
-# DATASET: a folder in any layout; GENERATOR: transplant; writes build/sheet-GENERATOR.png.
+# DATASET: a folder in any layout; GENERATOR: transplant, render3d; PARAMS: its parameters as JSON;
+# REAL: another folder to stand beside; writes build/sheet-GENERATOR.png.
 sheet: $(STAMP)
 	@test -n "$(DATASET)" || { echo "say of what: make sheet DATASET=folder" >&2; exit 2; }
-	@$(BIN)/python -m tests.bench.sheet --dataset "$(DATASET)" $(if $(GENERATOR),--generator "$(GENERATOR)")
+	@$(BIN)/python -m tests.bench.sheet --dataset "$(DATASET)" $(if $(GENERATOR),--generator "$(GENERATOR)") \
+	  $(if $(PARAMS),--params '$(PARAMS)') $(if $(REAL),--real "$(REAL)")
 
 up: $(STAMP)
 	@$(BIN)/dermsynth up

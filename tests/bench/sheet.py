@@ -1,9 +1,10 @@
 """``python -m tests.bench.sheet --dataset FOLDER``: what a generator makes, beside real images.
 
-Seeds 0 to 47 in order, none left out: a row shows eight synthetic images, then as many real ones of
-the same classes, drawn by the same seeds. ``--params`` are the generator's, as JSON; ``--classes``
-take turns, all by default. A generator that looks at its sources looks at ``--most`` of a class.
-Writes build/sheet-GENERATOR.png and prints the processor seconds an image.
+Images 0 to 47 of a plan in order, none left out, the ``--classes`` in turn (all by default): a row
+shows eight synthetic images, then as many real ones, of the same classes or of the folder
+``--real``. ``--params`` are the generator's, as JSON. A generator that looks at its sources looks
+at ``--most`` of a class. Writes build/sheet-GENERATOR.png and prints the processor seconds an
+image.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from core.ingest.images import decode
 from core.ingest.layouts import Item, LayoutOptions, Tree, choose
 from core.ingest.tables import parse_table
 from core.synthesis.contract import GENERATORS, GeneratorSpec, Order, Pixels, Source, Surveying
-from core.synthesis.planning import by_class
-from core.synthesis.production import PixelCache, finish
+from core.synthesis.planning import by_class, preview
+from core.synthesis.production import PixelCache, describe, finish, near_each_other
 
-SEEDS = 48
+IMAGES = 48
 COLUMNS = 8
 _CAPTION = 16
 _GAP = 3
@@ -72,14 +73,17 @@ def _source(folder: Path, item: Item) -> Source:
         modality="rgb",
         media_type=media_type,
         mask_sha256=None if mask is None else str(folder / mask),
+        localization=item.metadata.get("localization"),
     )
 
 
 class Studio:
-    """Makes one image a seed."""
+    """Makes the first images of a plan."""
 
-    def __init__(self, spec: GeneratorSpec, params: Any, sources: list[Source], most: int) -> None:
-        self._spec, self._params = spec, params
+    def __init__(
+        self, spec: GeneratorSpec, params: Any, sources: list[Source], most: int, pixels: int | None
+    ) -> None:
+        self._spec, self._params, self._pixels = spec, params, pixels
         self._load = PixelCache(lambda path: decode(Path(path)), size=256)
         start = time.process_time()
         self.sources = self._looked_at(sources, most)
@@ -95,20 +99,38 @@ class Studio:
         print(*instance.summary(found), sep="\n")
         return found
 
-    def order(self, label: str, seed: int) -> Order:
-        return self._spec.instance.plan(self._params, self.sources, {label: 1}, seed)[0]
+    def make(self, labels: Sequence[str], seed: int) -> list[Cell]:
+        """Return the first images of a plan for these classes, a class after the other in turn."""
+        counts = {label: -(-IMAGES // len(labels)) for label in labels}
+        orders = self._spec.instance.plan(self._params, self.sources, counts, seed)
+        chosen = preview(orders, IMAGES)
+        made = {order.index: self._made(order) for order in near_each_other(chosen)}
+        return [made[order.index] for order in sorted(chosen, key=_turn)]
 
-    def make(self, label: str, seed: int) -> Cell:
-        order = self.order(label, seed)
+    def _made(self, order: Order) -> Cell:
         start = time.process_time()
-        made = finish(self._spec, self._params, order, self._load)
+        made = finish(self._spec, self._params, order, self._load, self._pixels)
         self.seconds.append(time.process_time() - start)
-        return Cell(made.pixels, f"{seed} {label}")
+        told = describe(made.provenance)
+        print(order.settings["position"], order.label, told, f"{self.seconds[-1]:.2f}", flush=True)
+        return Cell(made.pixels, f"{order.settings['position']} {order.label} {told}"[:44])
 
-    def real(self, label: str, seed: int) -> Cell:
+    def real(self, labels: Sequence[str], folder: Path | None) -> list[Cell]:
+        """Return as many photographs: of the classes in turn, or of a folder in order of names."""
+        if folder is not None:
+            shown = sorted(sources_of(folder), key=lambda s: s.sha256)
+            chosen = [shown[n % len(shown)] for n in range(IMAGES)]
+        else:
+            chosen = [self._drawn(labels[n % len(labels)], n) for n in range(IMAGES)]
+        return [Cell(self._load(s), f"{Path(s.image_id).stem} {s.label}"[:44]) for s in chosen]
+
+    def _drawn(self, label: str, number: int) -> Source:
         own = [s for s in self.sources if s.label == label]
-        chosen = own[int(np.random.default_rng(seed).integers(len(own)))]
-        return Cell(self._load(chosen), f"{Path(chosen.image_id).stem} {label}")
+        return own[int(np.random.default_rng(number).integers(len(own)))]
+
+
+def _turn(order: Order) -> tuple[int, str]:
+    return order.settings["position"], order.label
 
 
 def sheet(made: Sequence[Cell], real: Sequence[Cell], side: int, title: str) -> Image.Image:
@@ -138,31 +160,29 @@ def _draw(
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.sheet")
     parser.add_argument("--dataset", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--real", type=Path, metavar="FOLDER", help="else the dataset itself")
     parser.add_argument("--generator", default="transplant")
     parser.add_argument("--params", type=json.loads, default={}, metavar="JSON")
     parser.add_argument("--classes", type=partial(str.split, sep=","), metavar="A,B")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--most", type=int, default=60, help="images of a class that are looked at")
+    parser.add_argument("--pixels", type=int, help="of the longer side of what is made")
     parser.add_argument("--side", type=int, default=224, help="pixels of an image on the sheet")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     cv2.setNumThreads(1)
     spec = GENERATORS.get(given.generator)
     params = spec.params.model_validate(given.params)
-    studio = Studio(spec, params, sources_of(given.dataset), given.most)
+    studio = Studio(spec, params, sources_of(given.dataset), given.most, given.pixels)
     labels = given.classes or sorted({s.label for s in studio.sources})
-    turns = [(labels[seed % len(labels)], seed) for seed in range(SEEDS)]
-    made = [studio.make(*turn) for turn in turns]
-    page = sheet(
-        made,
-        [studio.real(*turn) for turn in turns],
-        given.side,
-        f"{spec.name}, seeds 0-{SEEDS - 1}",
-    )
+    title = f"{spec.name} {json.dumps(given.params)}, images 0-{IMAGES - 1} of seed {given.seed}"
+    made = studio.make(labels, given.seed)
+    page = sheet(made, studio.real(labels, given.real), given.side, title)
     out = given.out or Path(f"build/sheet-{spec.name}.png")
     out.parent.mkdir(parents=True, exist_ok=True)
     page.save(out)
     looked = studio.survey_seconds / max(1, len(studio.sources))
-    print(f"{out}: {np.mean(studio.seconds):.4f} processor s an image; {looked:.4f} s a survey")
+    print(f"{out}: {np.median(studio.seconds):.3f} processor s an image, {looked:.3f} s a survey")
     return 0
 
 
