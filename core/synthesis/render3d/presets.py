@@ -10,7 +10,7 @@ PresetName = Literal[
 
 FITZPATRICK = ("I", "II", "III", "IV", "V", "VI")
 
-PRESETS: dict[PresetName, dict[str, Any]] = {
+PRESETS: dict[str, dict[str, Any]] = {
     "dermoscopy": {"mode": "dermoscopy", "lesions": (1, 1)},
     "clinical": {},
     "regional": {"mode": "regional", "lesions": (1, 5)},
