@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,24 @@ def test_parts_are_looked_at_as_often_as_the_class_has_lesions_there() -> None:
     drawn = [sites.draw(rng)[2] for _ in range(400)]
     assert set(drawn) == {"torso_back", "left_foot"}
     assert drawn.count("left_foot") / 400 == pytest.approx(0.25, abs=0.08)
+
+
+@pytest.mark.parametrize(
+    ("areas", "shares", "expected"),
+    [
+        ({"torso": 2.0, "head": 1.0}, None, {"torso": 2.0}),
+        ({"torso": 2.0, "left_foot": 1.0}, True, {"torso": 0.75, "left_foot": 0.25}),
+        ({"torso_front": 2.0, "torso_back": 0.0}, True, {"torso_front": 0.5}),
+        ({"unknown": 3.0}, True, {"unknown": 3.0}),
+    ],
+)
+def test_parts_of_other_bodies_take_the_shares_of_what_they_hold(
+    areas: dict[str, float], shares: bool | None, expected: dict[str, float]
+) -> None:
+    told = {"torso_front": 0.5, "torso_back": 0.25, "left_foot": 0.25}
+    prior = dict.fromkeys(params().shown, 0.0) | told if shares else None
+    surface: Any = SimpleNamespace(areas=areas)
+    assert bodies._shares(params(), surface, prior) == expected
 
 
 def test_a_lesion_larger_than_the_part_is_a_typed_error_with_counts() -> None:
