@@ -50,12 +50,12 @@ def make_view(
         _pictures(order.assets),
     )
     done = _told(params, order, render(sites.target, scene), textured)
-    labels = [order.label] * len(lesions)
+    told = files(done, sites.target.surface.parts, [order.label] * len(lesions))
     return Made(
         pixels=done.pixels,
         provenance=_provenance(params, done.record),
         transform=None,
-        annotations=files(done, sites.target.surface.parts, labels),
+        annotations={n: told[n] for n in told if n == "mask" or n in params.annotations},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -20,6 +20,9 @@ Part = Literal[
     "right_upper_arm", "right_forearm", "right_hand", "right_thigh", "right_lower_leg",
     "right_foot",
 ]  # fmt: skip
+Annotation = Literal[
+    "mask", "instances", "regions", "parts_16", "parts_7", "depth", "normals", "coco", "record"
+]
 FACES = ("head",)
 """Left out unless they are named: the default body has blank eyes and no hair."""
 
@@ -178,6 +181,12 @@ class Render3dParams(DonorParams):
     backgrounds: Literal["procedural"] | Ids = "procedural"
     views_per_body: Annotated[int, Field(ge=1, le=1000)] = Field(
         8, description="Views of a body before the next one; in each class the same bodies."
+    )
+
+    annotations: Annotated[tuple[Annotation, ...], AfterValidator(_distinct)] = Field(
+        get_args(Annotation),
+        description="Files kept beside each image, about 0.6 MB of 512 x 512 pixels; the lesion "
+        "mask always.",
     )
 
     @model_validator(mode="before")

@@ -13,6 +13,7 @@ import pytest
 
 from core.errors import InvalidInput
 from core.ingest.images import decode
+from core.rendering.annotations import NAMES
 from core.synthesis.contract import GENERATORS, Order, Source, Surveying
 from core.synthesis.generators.render3d import Render3d
 from core.synthesis.production import Finished, finish, produce, replay
@@ -93,6 +94,13 @@ def test_the_size_asked_for_is_rendered_in_the_shape_of_the_photograph() -> None
     assert make(wide, square, 64).pixels.shape == (64, 64, 3)
     endless = replace(order, parents=tuple(replace(p, width=900, height=9) for p in order.parents))
     assert make(endless, chosen, 64).pixels.shape == (32, 64, 3)
+
+
+def test_the_files_asked_for_are_kept_and_the_mask_always() -> None:
+    chosen = params(annotations=["depth"])
+    made = make(orders(chosen, 1)[0], chosen)
+    assert set(made.annotations) == {"mask", "depth"}
+    assert set(make(orders(params(), 1)[0], params()).annotations) == set(NAMES)
 
 
 def test_lesions_go_where_the_class_has_them() -> None:
