@@ -93,5 +93,5 @@ def _shares(
 
 
 def _held(name: str) -> set[str]:
-    """Return which of the 18 parts a part of a surface holds."""
-    return {part for part in PARTS if name in (part, TO_16[part])}
+    """Return which of the 18 parts a part of a surface holds: itself, or those merged to it."""
+    return {name} if name in PARTS else {part for part in PARTS if TO_16[part] == name}

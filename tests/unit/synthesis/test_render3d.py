@@ -152,16 +152,16 @@ def test_parts_are_looked_at_as_often_as_the_class_has_lesions_there() -> None:
 @pytest.mark.parametrize(
     ("areas", "shares", "expected"),
     [
-        ({"torso": 2.0, "head": 1.0}, None, {"torso": 2.0}),
-        ({"torso": 2.0, "left_foot": 1.0}, True, {"torso": 0.75, "left_foot": 0.25}),
-        ({"torso_front": 2.0, "torso_back": 0.0}, True, {"torso_front": 0.5}),
+        ({"hips": 2.0, "head": 1.0}, None, {"hips": 2.0}),
+        ({"hips": 2.0, "left_foot": 1.0}, True, {"hips": 0.75, "left_foot": 0.25}),
+        ({"hips_front": 2.0, "hips_back": 0.0}, True, {"hips_front": 0.5}),
         ({"unknown": 3.0}, True, {"unknown": 3.0}),
     ],
 )
 def test_parts_of_other_bodies_take_the_shares_of_what_they_hold(
     areas: dict[str, float], shares: bool | None, expected: dict[str, float]
 ) -> None:
-    told = {"torso_front": 0.5, "torso_back": 0.25, "left_foot": 0.25}
+    told = {"hips_front": 0.5, "hips_back": 0.25, "left_foot": 0.25}
     prior = dict.fromkeys(params().shown, 0.0) | told if shares else None
     surface: Any = SimpleNamespace(areas=areas)
     assert bodies._shares(params(), surface, prior) == expected
