@@ -19,6 +19,7 @@ from api.pagination import PageDep, paged
 from api.schemas import assets as schemas
 from api.schemas import jobs as job_schemas
 from api.waiting import answer_job
+from core.assets import AssetKind
 from core.config import get_settings
 from core.db.models import Asset
 from core.db.repositories.access import owned
@@ -26,7 +27,6 @@ from core.db.repositories.assets import newest_of_kind
 from core.db.session import sessions
 from core.errors import FieldError, InvalidInput
 from core.ids import new_id
-from core.assets import AssetKind
 from core.jobs.spec import JOB_KINDS
 from core.pointers import invalid
 from core.services import job_view, uploads
