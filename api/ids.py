@@ -9,7 +9,7 @@ from fastapi import Path
 from pydantic import AfterValidator
 
 from core.errors import NotFound
-from core.ids import Prefix, is_id
+from core.ids import Prefix, is_group, is_id
 
 
 def _known_form(prefix: Prefix, thing: str) -> Callable[[str], str]:
@@ -21,6 +21,12 @@ def _known_form(prefix: Prefix, thing: str) -> Callable[[str], str]:
         return value
 
     return check
+
+
+def _group(value: str) -> str:
+    if not is_group(value):
+        raise NotFound(f"There is no group {value[:80]}", code="group_not_found")
+    return value
 
 
 def _pattern(prefix: Prefix) -> dict[str, str]:
@@ -65,8 +71,19 @@ DeliveryId = Annotated[
     Path(json_schema_extra=_pattern("whd")),
 ]
 GroupId = Annotated[
-    str, AfterValidator(_known_form("grp", "group")), Path(json_schema_extra=_pattern("grp"))
+    str,
+    AfterValidator(_group),
+    Path(
+        json_schema_extra={
+            "anyOf": [
+                {"pattern": _pattern("grp")["pattern"]},
+                {"pattern": _pattern("ast")["pattern"].replace("^", "^asset:")},
+            ],
+            "example": _pattern("grp")["example"],
+        }
+    ),
 ]
+"""Of images, or of an asset of its own."""
 SessionId = Annotated[
     str, AfterValidator(_known_form("ses", "session")), Path(json_schema_extra=_pattern("ses"))
 ]

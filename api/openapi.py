@@ -14,7 +14,9 @@ from typing import Any
 
 from fastapi.openapi.utils import get_openapi
 
+from api import form_jobs
 from api.deps import ApiRoute
+from api.form_jobs import FormJob
 from api.problem import MEDIA_TYPE, Problem
 from api.version import VERSION
 from core.jobs.spec import JOB_KINDS
@@ -79,8 +81,10 @@ def describe(routes: list[Any]) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = _inlined(Problem.model_json_schema())
-    schemas["ImportForm"] = _import_form()
-    schemas["AssetForm"] = _asset_form()
+    from api.routes import assets, datasets
+
+    for form in (datasets.FORM, assets.FORM):
+        schemas[form.schema] = _form(form)
     scopes = _scopes(routes)
     for path, item in document["paths"].items():
         for method in METHODS & set(item):
@@ -110,46 +114,24 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
     return inlined
 
 
-def _import_form() -> dict[str, Any]:
-    """Return the schema of the upload form: the file and the parameters of the import kind."""
-    from api.routes.datasets import FIELDS
-
-    properties = JOB_KINDS.get("import").params.model_json_schema()["properties"]
-    fields = {name: _not_null(properties[name]) for name in FIELDS}
-    file = {
-        "type": "string",
-        "format": "binary",
-        "description": "An archive: zip, tar or tar.gz.",
-    }
-    return {
-        "type": "object",
-        "required": ["file", "name"],
-        "additionalProperties": False,
-        "properties": {"file": file, **fields},
-    }
-
-
-def _asset_form() -> dict[str, Any]:
-    """Return the schema of the form of an asset: its files and the parameters of their import."""
-    from api.routes.assets import FIELDS, FILES, KIND
-
-    properties = JOB_KINDS.get(KIND).params.model_json_schema()["properties"]
-    fields = {name: _not_null(properties[name]) for name in FIELDS}
-    fields["groups"] = {
-        "type": "string",
-        "description": "Groups of an OBJ that belong to the body, separated by commas.",
-    }
+def _form(form: FormJob) -> dict[str, Any]:
+    """Return the schema of a form: its files and the parameters of the job that it becomes."""
+    params = JOB_KINDS.get(form.kind).params.model_json_schema()
+    known, fields = params["properties"], {field: name for name, field in form.files.items()}
+    texts = {name: _not_null(known[name]) for name in form.fields}
+    for name in form.lists:
+        described = known[name]["description"].rstrip(".")
+        texts[name] = {"type": "string", "description": f"{described}, separated by commas."}
     files = {
-        name: {"type": "string", "format": "binary"}
-        | {key: properties[field][key] for key in ("description",) if field != "upload_id"}
-        for name, field in FILES.items()
+        name: {"type": "string", "format": "binary", "description": known[field]["description"]}
+        for name, field in form.files.items()
     }
-    files["file"]["description"] = "The mesh (OBJ or GLB) or the image."
+    files[form_jobs.FILE]["description"] = f"{form.needed[0].upper()}{form.needed[1:]}."
     return {
         "type": "object",
-        "required": ["kind", "file", "name"],
+        "required": [fields.get(name, name) for name in params["required"]],
         "additionalProperties": False,
-        "properties": {**files, **fields},
+        "properties": {**files, **texts},
     }
 
 

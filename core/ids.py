@@ -47,6 +47,18 @@ def id_of(prefix: Prefix, digest: bytes) -> str:
     return f"{prefix}_{_digits(digest[:16])}"
 
 
+def asset_group(asset_id: str) -> str:
+    """Return the id of the group of an asset that shows nobody who is known otherwise."""
+    return f"asset:{asset_id}"
+
+
+def is_group(text: str) -> bool:
+    """Tell whether ``text`` has the form of the id of a group: of images, or of an asset's own."""
+    return is_id(text, "grp") or (
+        text.startswith("asset:") and is_id(text.removeprefix("asset:"), "ast")
+    )
+
+
 def _digits(number: bytes) -> str:
     # 20 bytes are 32 digits, of which the first six are the four bytes put before: 0
     return b32encode(bytes(4) + number).translate(_TO_CROCKFORD)[-_LENGTH:].decode()

@@ -153,6 +153,7 @@ class Asset(Record):
     kind: str
     name: str
     licence: str | None = None
+    group_ids: list[str] = Field(default_factory=list)
     created_at: datetime | None = None
     info: dict[str, Any] = Field(default_factory=dict)
 

@@ -13,7 +13,7 @@ from api.commands.options import add_common, add_following
 from api.commands.session import Session
 from api.commands.terminal import table
 
-_PARAMS = ("licence", "colour", "units", "up")
+_PARAMS = ("licence", "group_id", "colour", "units", "up")
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,6 +22,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("path", type=Path, help="a mesh (OBJ or GLB), or an image")
     parser.add_argument("--name", help="default: that of the file")
     parser.add_argument("--licence", help="under which it may be used (default unknown)")
+    parser.add_argument(
+        "--person",
+        dest="group_id",
+        metavar="GROUP_ID",
+        help="whom it shows: a group of images, or of another asset",
+    )
     parser.add_argument("--texture", type=Path, help="image that colours a body")
     parser.add_argument("--non-skin", type=Path, help="mask, white where a body has no skin")
     parser.add_argument("--parts", type=Path, help="the part of every vertex: JSON, or one a line")

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/groups", tags=["groups"], route_class=ApiRoute)
 
 @router.get("/{group_id}", operation_id="groups_get", response_model=schemas.Group)
 def get_group(principal: DatasetsRead, group_id: GroupId) -> Response:
-    """List the images of a patient or lesion and everything derived from them."""
+    """List the images and assets of a patient or lesion and everything derived from them."""
     from core.features.forgetting import count_rows
 
     store = BlobStore(get_settings().data_dir)
@@ -45,7 +45,7 @@ def get_group(principal: DatasetsRead, group_id: GroupId) -> Response:
     dependencies=[Depends(Requires(scope)) for scope in ("jobs:write", "models:write")],
 )
 def delete_group(principal: DatasetsWrite, group_id: GroupId) -> Response:
-    """Erase a patient or lesion: images, and what was made of them; 409 names unfinished jobs.
+    """Erase a patient or lesion: images, assets, what was made of them; 409 names unfinished jobs.
 
     `GET` lists beforehand what goes. A second time tells of the first. 202: the tables are clean,
     and the last files go within the next round of housekeeping.
@@ -59,7 +59,7 @@ def _view(row: Erasure) -> dict[str, Any]:
     return {
         "id": row.id,
         "status": "done" if row.completed_at else "removing_files",
-        "counts": row.counts,
+        "counts": {"assets": 0} | row.counts,  # older ones knew of none
         "created_at": stamp(row.created_at),
         "completed_at": stamp(row.completed_at),
     }

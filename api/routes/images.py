@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
+from fastapi import Path as PathParameter
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -15,6 +16,7 @@ from api.deps import ApiRoute, DatasetsRead
 from api.ids import ImageIdPath
 from api.schemas import datasets as schemas
 from api.thumbnails import ThumbnailMaker
+from core import annotations
 from core.config import get_settings
 from core.db.models import Image
 from core.db.repositories import images
@@ -22,7 +24,7 @@ from core.db.session import sessions
 from core.errors import NotFound
 from core.services import thumbnails
 from core.services.principal import Principal
-from core.services.version_view import image_detail
+from core.services.version_view import annotation_views, image_detail
 from core.storage.blobs import BlobStore
 
 router = APIRouter(prefix="/v1/images", tags=["images"], route_class=ApiRoute)
@@ -35,7 +37,24 @@ PIXELS: dict[int | str, dict[str, Any]] = {
         },
     }
 }
+FILES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file; `Range` and `If-None-Match` are honoured.",
+        "content": {
+            media_type: {"schema": {"type": "string", "format": "binary"}}
+            for media_type in annotations.EXTENSIONS
+        },
+    }
+}
 Size = Annotated[Literal["64", "128", "256", "512"], Query(description="Longest side in pixels.")]
+
+AnnotationName = Annotated[
+    str,
+    PathParameter(
+        description="A name that the list has; `skin` is `regions`, `parts` is `parts_16`.",
+        json_schema_extra={"example": annotations.MASK},
+    ),
+]
 
 
 def _newest(principal: Principal, image_id: str) -> Image:
@@ -91,21 +110,41 @@ def _known_thumbnail(
 
 
 @router.get(
+    "/{image_id}/annotations",
+    operation_id="images_list_annotations",
+    response_model=schemas.Annotations,
+)
+def list_annotations(request: Request, principal: DatasetsRead, image_id: ImageIdPath) -> Response:
+    """List what is annotated on an image, by name: masks, and what a renderer knows of it."""
+    items = annotation_views(_newest(principal, image_id), _store())
+    return tagged(request, {"items": items, "next_cursor": None})
+
+
+@router.get(
     "/{image_id}/annotations/{annotation}",
     operation_id="images_get_annotation",
     response_class=Response,
-    responses=PIXELS,
+    responses=FILES,
 )
 def get_annotation(
     request: Request,
     principal: DatasetsRead,
     image_id: ImageIdPath,
-    annotation: Literal["mask"],
+    annotation: AnnotationName,
 ) -> Response:
-    """Return the lesion mask of an image: PNG, 255 inside."""
-    known = _newest(principal, image_id).provenance.get("annotations") or {}
-    sha256 = known.get(annotation)
+    """Return an annotation: a PNG, arrays (NPZ) or JSON; 404 names those that there are."""
+    image = _newest(principal, image_id)
+    known = annotations.annotations(image.provenance)
+    sha256 = annotations.find(known, annotation)
     if sha256 is None:
-        raise NotFound(f"The image has no {annotation}", code="annotation_not_found")
-    path: Path = _store().find(sha256)
-    return content(request, path, sha256, "image/png")
+        there = ", ".join(sorted(known)) or "nothing"
+        raise NotFound(
+            f"The image has no annotation {annotation[:80]!r}; there is {there}",
+            code="annotation_not_found",
+            extra={"annotations": sorted(known)},
+        )
+    kind = annotations.media_type(annotation, image.source)
+    name = None
+    if kind != annotations.PNG:
+        name = f"{image.image_id}.{annotation}{annotations.EXTENSIONS[kind]}"
+    return content(request, _store().find(sha256), sha256, kind, filename=name)

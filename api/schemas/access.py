@@ -56,6 +56,7 @@ class GroupCounts(BaseModel):
 
     images: int
     synthetic_images: int
+    assets: int = Field(description="Bodies and backgrounds to render with.")
     dataset_versions: int
     jobs: int
     models: int
@@ -70,13 +71,16 @@ class GroupCountsNow(GroupCounts):
 
 
 class Group(BaseModel):
-    """A patient or lesion, and everything derived from its images: ids, 1,000 at most of each."""
+    """A person or lesion, and all derived from its images and assets: 1,000 ids of each at most."""
 
     id: str
     counts: GroupCountsNow
     group_ids: list[str] = Field(description="The group, and those that were merged with it.")
     images: list[str]
-    synthetic_images: list[str] = Field(description="Made from them, through any steps.")
+    synthetic_images: list[str] = Field(
+        description="Made from them, or rendered with the assets, through any steps."
+    )
+    assets: list[str] = Field(description="Bodies and backgrounds that show the person.")
     datasets: list[str]
     dataset_versions: list[str]
     jobs: list[str] = Field(description="Jobs that were given any of it, and their children.")

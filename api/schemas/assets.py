@@ -17,6 +17,10 @@ class Asset(BaseModel):
     kind: AssetKind
     name: str
     licence: str
+    group_ids: list[str] = Field(
+        description="The person, as `/v1/groups/{id}` takes it; every image rendered with the "
+        "asset has these groups."
+    )
     job_id: str
     created_by: str | None = Field(description="The key or session that asked for it.")
     created_at: datetime

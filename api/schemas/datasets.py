@@ -174,7 +174,24 @@ class ImageDetail(Image):
     dataset_version_id: str
     metadata: dict[str, Any]
     provenance: dict[str, Any]
-    annotations: dict[str, str]
+    annotations: dict[str, str] = Field(description="Address of each by name.")
+
+
+class Annotation(BaseModel):
+    """A file that tells what is where on an image."""
+
+    name: str
+    media_type: str
+    bytes: int
+    sha256: str
+    links: dict[str, str]
+
+
+class Annotations(BaseModel):
+    """All of an image, in one page."""
+
+    items: list[Annotation]
+    next_cursor: None
 
 
 class Reject(BaseModel):

@@ -1,5 +1,7 @@
 // The overview: datasets and jobs, live. Everything shown is put in as text, never as HTML.
 
+import { openVersion, setUp } from "./images.js";
+
 const KEY = "dermsynth-key";
 const FAST = 1000;
 const SLOW = 5000;
@@ -116,6 +118,8 @@ function drawDatasets(datasets) {
     cell(row, String(dataset.versions));
     cell(row, dataset.newest_version_id);
     cell(row, when(dataset.created_at));
+    const open = () => openVersion(dataset.name, dataset.newest_version_id);
+    cell(row, dataset.newest_version_id ? button("Images", `Images of ${dataset.name}`, open) : "");
     return row;
   });
   replaceRows("datasets", rows);
@@ -195,6 +199,7 @@ async function refresh() {
   }
 }
 
+setUp(call);
 element("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem(KEY, element("key").value.trim());

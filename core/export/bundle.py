@@ -25,17 +25,19 @@ _MODE = 0o100644 << 16
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One image of the archive and its path there."""
+    """One image of the archive, its path there, and the licences of its version."""
 
     path: str
     record: ImageRecord
+    licence: str = ""
 
 
 def entries(records: Iterable[ImageRecord], *, by_class: bool) -> list[Entry]:
     """Return the images to write, sorted by path: each image once, quarantined ones left out.
 
     by_class: ``images/<label>/<name>``, else ``images/<name>``. Labels whose folders some file
-    system would take for one get numbers.
+    system would take for one get numbers, and so do images that would differ in their ending
+    alone: files that belong to one are named after it.
     """
     kept = {r.image_id: r for r in records if not r.quarantined}
     ordered = sorted(
@@ -46,12 +48,18 @@ def entries(records: Iterable[ImageRecord], *, by_class: bool) -> list[Entry]:
         labels = sorted({r.label for r in ordered})
         names = unique([f"images/{safe_component(label, 'class')}" for label in labels])
         folders = dict(zip(labels, names, strict=True))
-    wanted = [
-        f"{folders[r.label if by_class else '']}/"
-        f"{file_name(r.filename, r.media_type, r.sha256[:16])}"
-        for r in ordered
+    names = [file_name(r.filename, r.media_type, r.sha256[:16]) for r in ordered]
+    parts = [name.rpartition(".") for name in names]
+    stems = unique(
+        [
+            f"{folders[r.label if by_class else '']}/{stem}"
+            for r, (stem, _, _) in zip(ordered, parts, strict=True)
+        ]
+    )
+    found = [
+        Entry(f"{stem}.{ending}", r)
+        for stem, (_, _, ending), r in zip(stems, parts, ordered, strict=True)
     ]
-    found = [Entry(path, r) for path, r in zip(unique(wanted), ordered, strict=True)]
     return sorted(found, key=lambda entry: entry.path)
 
 
@@ -76,11 +84,16 @@ class Bundle:
                 lines = "".join(f"{self.sums[path]}  {path}\n" for path in sorted(self.sums))
                 self.text("SHA256SUMS", lines)
 
-    def text(self, name: str, text: str) -> None:
-        """Add a text file, compressed."""
-        data = text.encode()
-        self.sums[name] = hashlib.sha256(data).hexdigest()
-        self._archive.writestr(_info(name, zipfile.ZIP_DEFLATED), data, compresslevel=6)
+    def text(self, name: str, pieces: str | Iterable[str]) -> None:
+        """Add a text file, compressed; in pieces it may be longer than memory."""
+        info = _info(name, zipfile.ZIP_DEFLATED)
+        digest = hashlib.sha256()
+        with self._archive.open(info, "w", force_zip64=True) as target:
+            for piece in [pieces] if isinstance(pieces, str) else pieces:
+                data = piece.encode()
+                digest.update(data)
+                target.write(data)
+        self.sums[name] = digest.hexdigest()
 
     def file(self, name: str, path: Path) -> str:
         """Add a file as it is; returns its sha256."""
@@ -99,11 +112,16 @@ class Bundle:
         if self.file(entry.path, path) != entry.record.sha256:
             raise rotten(entry.record)
 
+    def annotation(self, entry: Entry, name: str, sha256: str, path: Path) -> None:
+        """Add what is annotated on an image under ``name``; JobFailed ``blob_corrupt``."""
+        if self.file(name, path) != sha256:
+            raise rotten(entry.record, "an annotation of image")
 
-def rotten(record: ImageRecord) -> JobFailed:
+
+def rotten(record: ImageRecord, what: str = "image") -> JobFailed:
     """Return the error of an image whose stored bytes are not what its hash says."""
     return JobFailed(
-        f"The stored bytes of image {record.image_id} are not those that were imported; "
+        f"The stored bytes of {what} {record.image_id} are not those that were stored; "
         "restore the volume from its backup",
         code="blob_corrupt",
     )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from core.export.licences import Licence
+from core.export.licences import Licence, address
 
 NAME = "croissant.json"
 
@@ -42,6 +42,7 @@ _TEXTS = {
     "split": "train, val or test; images of one group are in one split.",
     "source": "real or synthetic.",
     "group_ids": "Patient, lesion or near-duplicate groups, separated by semicolons.",
+    "mask": "Path of the mask of its lesion; empty without one.",
     "sha256": "Of the image's bytes.",
     "parent_sha256": "Real images that a synthetic one was made from, separated by semicolons.",
 }
@@ -57,11 +58,13 @@ def croissant(
     published: str,
     *,
     synthetic: bool,
+    masks: str | None = None,
 ) -> str:
-    """Return croissant.json for an archive with ``metadata.csv`` and ``images/``.
+    """Return croissant.json for an archive with ``metadata.csv``, ``images/`` and perhaps masks.
 
-    version is the manifest hash of what was exported, metadata_sha256 the hash of metadata.csv and
-    published the ISO date of the newest version.
+    masks is their folder, None when there are none. version is the manifest hash of what was
+    exported, metadata_sha256 the hash of metadata.csv and published the ISO date of the newest
+    version.
     """
     document = {
         "@context": _CONTEXT,
@@ -75,8 +78,8 @@ def croissant(
         "license": [_address(row) for row in licences],
         "version": f"1.0.0+{version[:12]}",
         "datePublished": published,
-        "distribution": _distribution(metadata_sha256),
-        "recordSet": [_records()],
+        "distribution": _distribution(metadata_sha256, masks),
+        "recordSet": [_records(), *([_mask_records()] if masks else [])],
     }
     if synthetic:
         document["rai:dataCollection"] = (
@@ -87,17 +90,12 @@ def croissant(
 
 
 def _address(row: Licence) -> str:
-    """Return the address of a Creative Commons licence, else its id."""
-    match = re.fullmatch(r"CC-((?:BY|NC|ND|SA|-)+)-(\d\.\d)", row.id)
-    if match:
-        return f"https://creativecommons.org/licenses/{match[1].lower()}/{match[2]}/"
-    if row.id == "CC0-1.0":
-        return "https://creativecommons.org/publicdomain/zero/1.0/"
-    return f"{row.id} ({row.source})" if row.source else row.id
+    """Return the address of a licence that has one, else its id."""
+    return address(row) or (f"{row.id} ({row.source})" if row.source else row.id)
 
 
-def _distribution(metadata_sha256: str) -> list[dict[str, Any]]:
-    return [
+def _distribution(metadata_sha256: str, masks: str | None) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
         {
             "@type": "cr:FileObject",
             "@id": "metadata.csv",
@@ -114,6 +112,17 @@ def _distribution(metadata_sha256: str) -> list[dict[str, Any]]:
             "includes": "images/*",
         },
     ]
+    if masks is not None:
+        found.append(
+            {
+                "@type": "cr:FileSet",
+                "@id": "masks",
+                "name": "masks",
+                "encodingFormat": "image/png",
+                "includes": f"{masks}/*",
+            }
+        )
+    return found
 
 
 def _records() -> dict[str, Any]:
@@ -140,6 +149,31 @@ def _records() -> dict[str, Any]:
         "name": "images_with_labels",
         "key": {"@id": "images_with_labels/filename"},
         "field": fields,
+    }
+
+
+def _mask_records() -> dict[str, Any]:
+    fields = [
+        _content("filename", "sc:Text", "As in the column mask, without the folder.", "filename"),
+        _content("mask", "sc:ImageObject", "The lesion of the image, 255 inside.", "content"),
+    ]
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "masks_of_images",
+        "name": "masks_of_images",
+        "key": {"@id": "masks_of_images/filename"},
+        "field": fields,
+    }
+
+
+def _content(name: str, kind: str, text: str, file_property: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:Field",
+        "@id": f"masks_of_images/{name}",
+        "name": name,
+        "description": text,
+        "dataType": kind,
+        "source": {"fileSet": {"@id": "masks"}, "extract": {"fileProperty": file_property}},
     }
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.annotations import MASK, annotations
 from core.export.bundle import Bundle, Entry, rotten
-from core.export.coco import mask_of
 from core.export.licences import Licence
 
 if TYPE_CHECKING:
@@ -74,15 +74,17 @@ def _write_shard(
 
 def _row(entry: Entry, numbers: dict[str, int], find: Callable[[str], Path]) -> dict[str, Any]:
     record = entry.record
-    data = find(record.sha256).read_bytes()
-    if hashlib.sha256(data).hexdigest() != record.sha256:
-        raise rotten(record)
     name = entry.path.rpartition("/")[2]
-    mask = mask_of(entry)
+    mask = annotations(record.provenance).get(MASK)
     return {
-        "image": {"bytes": data, "path": name},
+        "image": {"bytes": _whole(entry, record.sha256, find), "path": name},
         "label": numbers[record.label],
-        "mask": None if mask is None else {"bytes": find(mask).read_bytes(), "path": name},
+        "mask": None
+        if mask is None
+        else {
+            "bytes": _whole(entry, mask, find),
+            "path": f"{name.rpartition('.')[0]}_mask.png",
+        },
         "filename": record.filename,
         "source": record.source,
         "group_ids": list(record.group_ids),
@@ -91,6 +93,13 @@ def _row(entry: Entry, numbers: dict[str, int], find: Callable[[str], Path]) -> 
         "metadata": json.dumps(record.metadata, sort_keys=True, ensure_ascii=False),
         "provenance": json.dumps(record.provenance, sort_keys=True, ensure_ascii=False),
     }
+
+
+def _whole(entry: Entry, sha256: str, find: Callable[[str], Path]) -> bytes:
+    data = find(sha256).read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise rotten(entry.record)
+    return data
 
 
 def _features(labels: Sequence[str]) -> dict[str, Any]:

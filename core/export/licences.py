@@ -154,6 +154,15 @@ def lineage(texts: Iterable[str]) -> tuple[Licence, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
+def address(row: Licence) -> str:
+    """Return where a Creative Commons licence can be read; empty for others."""
+    match = re.fullmatch(r"CC-((?:BY|NC|ND|SA|-)+)-(\d\.\d)", row.id)
+    if match:
+        return f"https://creativecommons.org/licenses/{match[1].lower()}/{match[2]}/"
+    zero = row.id == "CC0-1.0"
+    return "https://creativecommons.org/publicdomain/zero/1.0/" if zero else ""
+
+
 def refusal(licences: Sequence[Licence], purpose: Purpose, *, derived: bool) -> Refusal | None:
     """Return why the licences forbid an export, or None when they allow it.
 

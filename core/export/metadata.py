@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from core.export.bundle import Entry
 from core.ingest.csv_safety import safe_cell
@@ -19,6 +19,7 @@ COLUMNS = (
     "width",
     "height",
     "modality",
+    "mask",
     "sha256",
     "pixel_sha256",
     "original_filename",
@@ -28,22 +29,27 @@ COLUMNS = (
 )
 
 
-def metadata_csv(images: Sequence[Entry]) -> str:
-    """Return one row an image: standard columns, then what the dataset said about the image.
+def metadata_csv(images: Sequence[Entry], mask: Callable[[Entry], str]) -> Iterator[str]:
+    """Yield a header and one line an image: standard columns, then what the dataset said about it.
 
-    Cells that a spreadsheet would run as formulas are neutralised.
+    ``mask`` gives the path of an image's mask, or none. Cells that a spreadsheet would run as
+    formulas are neutralised.
     """
     known = set(COLUMNS)
     more = sorted({key for e in images for key in e.record.metadata} - known)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*COLUMNS, *(safe_cell(key) for key in more)])
+    yield _line([*COLUMNS, *(safe_cell(key) for key in more)])
     for entry in images:
-        writer.writerow([safe_cell(value) for value in (*_cells(entry), *_more(entry, more))])
+        cells = (*_cells(entry, mask(entry)), *_more(entry, more))
+        yield _line([safe_cell(value) for value in cells])
+
+
+def _line(cells: Sequence[object]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
     return buffer.getvalue()
 
 
-def _cells(entry: Entry) -> tuple[object, ...]:
+def _cells(entry: Entry, mask: str) -> tuple[object, ...]:
     record = entry.record
     return (
         entry.path,
@@ -54,6 +60,7 @@ def _cells(entry: Entry) -> tuple[object, ...]:
         record.width,
         record.height,
         record.modality,
+        mask or None,
         record.sha256,
         record.pixel_sha256,
         record.filename,

@@ -75,11 +75,15 @@ class UploadInput(_Frozen):
 
 
 class AssetInput(_Frozen):
-    """What images are rendered with: its files by name as blob hashes."""
+    """What images are rendered with: its files by name as blob hashes.
+
+    group_ids are the person's, and go to every image that is rendered with it.
+    """
 
     id: str
     kind: AssetKind
     licence: str
+    group_ids: tuple[str, ...]
     files: dict[str, str]
     info: dict[str, Any]
 
@@ -91,6 +95,8 @@ class Inputs(_Frozen):
     models: dict[str, ModelInput] = Field(default_factory=dict)
     uploads: dict[str, UploadInput] = Field(default_factory=dict)
     assets: dict[str, AssetInput] = Field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    """Persons, by the id of one of their groups."""
 
 
 class Limits(_Frozen):
@@ -148,6 +154,7 @@ class AssetDraft(_Frozen):
     kind: AssetKind
     name: str
     licence: str
+    group_ids: tuple[str, ...]
     files: dict[str, str]
     info: dict[str, Any]
 
@@ -282,8 +289,12 @@ class JobContext(Protocol):
         *,
         licence: str,
         info: Mapping[str, Any],
+        group_id: str | None = None,
     ) -> AssetDraft:
-        """Hand in an asset whose files have been staged, blobs by name."""
+        """Hand in an asset whose files have been staged, blobs by name.
+
+        ``group_id`` is the person that it shows; None: one of whom nothing else is known.
+        """
 
     def publish_experiment(
         self, dataset_version_id: str, verdict: Mapping[str, Any], predictions: Artifact

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.assets import AssetKind
 from core.errors import InvalidInput, JobCancelled
-from core.ids import new_id
+from core.ids import asset_group, new_id
 from core.jobs.context import (
     Artifact,
     AssetDraft,
@@ -272,12 +272,15 @@ class JobRuntime:
         *,
         licence: str,
         info: Mapping[str, Any],
+        group_id: str | None = None,
     ) -> AssetDraft:
+        asset_id = new_id("ast")
         draft = AssetDraft(
-            id=new_id("ast"),
+            id=asset_id,
             kind=kind,
             name=name,
             licence=licence,
+            group_ids=(group_id or asset_group(asset_id),),
             files=dict(files),
             info=dict(info),
         )

@@ -22,7 +22,7 @@ Queue = Literal["gpu", "cpu", "io", "interactive"]
 QUEUES: tuple[Queue, ...] = ("gpu", "cpu", "io", "interactive")
 Profile = Literal["light", "torch"]
 MAX_ATTEMPTS = 3
-RefKind = Literal["version", "model", "upload", "asset"]
+RefKind = Literal["version", "model", "upload", "asset", "group"]
 Scope = Literal["datasets:read", "datasets:write", "models:read", "models:write"]
 
 
@@ -62,6 +62,14 @@ UploadId = Annotated[
     str, Ref("upload"), Field(pattern="^upl_[0-9a-z]{26}$", description="A finished upload.")
 ]
 AssetId = Annotated[str, Ref("asset"), Field(pattern=ASSET_ID, description="An asset.")]
+Person = Annotated[
+    str,
+    Ref("group"),
+    Field(
+        pattern="^grp_[0-9a-z]{26}$|^asset:ast_[0-9a-z]{26}$",
+        description="A group of images, or of an asset: the person that is shown.",
+    ),
+]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="Same seed, same result.")]
 
 

@@ -19,12 +19,7 @@ from core.rendering.render import Rendering
 NAMES = (
     "mask", "instances", "regions", "parts_16", "parts_7", "depth", "normals", "coco", "record",
 )  # fmt: skip
-"""Files of an image; ``mask`` is the lesions, 0 or 255."""
-MEDIA_TYPES = {"depth": "application/x-npz", "coco": "application/json"} | {
-    "record": "application/json"
-}
-"""Of the files that are not PNG."""
-
+"""Files of an image; ``mask`` is the lesions, 0 or 255. Their media types: core.annotations."""
 _DEPTH_STEP = 1e-4
 """Metres."""
 

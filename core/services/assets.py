@@ -21,6 +21,7 @@ def asset_view(asset: Asset) -> dict[str, Any]:
         "kind": asset.kind,
         "name": asset.name,
         "licence": asset.licence,
+        "group_ids": asset.group_ids,
         "job_id": asset.job_id,
         "created_by": asset.created_by,
         "created_at": stamp(asset.created_at),

@@ -56,7 +56,7 @@ def commit_outcome(session: Session, lease: Lease, outcome: Outcome, store: Blob
         charge(session, job.tenant_id, size)
     for asset in outcome.assets:
         size = store.size(asset.files.values())
-        session.add(Asset(bytes=size, **made, **asset.model_dump()))
+        session.add(Asset(bytes=size, **made, **asset.model_dump(mode="json")))
         charge(session, job.tenant_id, size)
         details = {"job_id": job.id, "asked_by": asked_by(job), "kind": asset.kind, "bytes": size}
         record(session, system(job.tenant_id), "asset.create", "asset", asset.id, details)

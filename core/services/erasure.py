@@ -1,4 +1,4 @@
-"""Erasure of a patient or lesion: one transaction decides, the files follow.
+"""Erasure of a patient or lesion, images and assets: one transaction decides, the files follow.
 
 This is the one exception to the immutability of versions: each version that held such an image gets
 a manifest without it, and says so (``erased_images`` in its info).
@@ -80,6 +80,7 @@ def decide(session: Session, principal: Principal, plan: ErasurePlan, store: Blo
     manifests = [_rewrite(session, version, plan, store) for version in plan.versions]
     jobs = sorted(plan.jobs)
     erasures.drop_products(session, jobs)
+    erasures.drop_assets(session, [asset.id for asset in plan.assets])
     erasures.drop_uploads(session, plan.uploads)
     erasures.empty_jobs(session, jobs, _ERASED.as_problem())
     versions = [version.id for version in plan.versions]

@@ -7,12 +7,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from core.db.models import DatasetVersion
+from core.annotations import annotations
+from core.db.models import Asset, DatasetVersion
 from core.db.repositories import erasures
 from core.db.repositories.erasures import Used
 from core.errors import NotFound
 from core.jobs.states import TERMINAL
-from core.manifest import ImageRecord, read_manifest
+from core.manifest import read_manifest
 from core.services.principal import Principal
 from core.storage.blobs import BlobStore
 
@@ -29,6 +30,7 @@ class ErasurePlan:
     images: set[str]
     synthetic: set[str]
     versions: list[DatasetVersion]
+    assets: list[Asset]
     jobs: set[str] = field(default_factory=set)
     unfinished: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
@@ -49,6 +51,7 @@ class ErasurePlan:
         return {
             "images": len(self.images),
             "synthetic_images": len(self.synthetic),
+            "assets": len(self.assets),
             "dataset_versions": len(self.versions),
             "jobs": len(self.jobs),
             "models": len(self.models),
@@ -64,6 +67,7 @@ class ErasurePlan:
             "group_ids": self.groups,
             "images": self.images,
             "synthetic_images": self.synthetic,
+            "assets": {asset.id for asset in self.assets},
             "datasets": {version.dataset_id for version in self.versions},
             "dataset_versions": [version.id for version in self.versions],
             "jobs": self.jobs,
@@ -77,34 +81,51 @@ class ErasurePlan:
         }
         return {name: sorted(ids)[:MAX_NAMED] for name, ids in lists.items()}
 
+    def holds(self) -> tuple[set[str], ...]:
+        """Return the ids of what a job may add to while it is planned."""
+        versions, assets = self.versions, self.assets
+        return self.all_images, {row.id for row in versions}, {row.id for row in assets}
+
 
 def make_plan(
     session: Session, principal: Principal, group_id: str, store: BlobStore, *, lock: bool = False
 ) -> ErasurePlan:
-    """Return what is derived from a group of the principal's tenant; NotFound without images.
+    """Return what is derived from a group of the principal's tenant; NotFound without anything.
 
     With ``lock`` all of it stays as it is until the transaction ends: no job can begin to use it.
     """
-    plan = _images(session, principal, group_id)
-    while lock:
-        locked = erasures.lock_versions(session, principal, [v.id for v in plan.versions])
+    while True:
         plan = _images(session, principal, group_id)
-        # while the locks were waited for, a job may have published another version
-        if {v.id for v in plan.versions} == {v.id for v in locked}:
+        if lock:
+            _lock(session, principal, plan)
+        _read_manifests(plan, store)
+        _users(session, principal, plan, lock=lock)
+        # a job that has ended since may have published more before it did
+        if not lock or plan.holds() == _images(session, principal, group_id).holds():
             break
-    _read_manifests(plan, store)
-    _users(session, principal, plan, lock=lock)
-    plan.shared_with = erasures.groups_sharing(session, principal, plan.images, plan.groups)
+    shared = erasures.groups_sharing(session, principal, plan.images, plan.groups)
+    shared += erasures.assets_sharing(session, principal, plan.assets, plan.groups)
+    plan.shared_with = sorted(set(shared))
     return plan
 
 
+def _lock(session: Session, principal: Principal, plan: ErasurePlan) -> None:
+    ids = [version.id for version in plan.versions]
+    plan.versions = erasures.lock_versions(session, principal, ids)
+    ids = [asset.id for asset in plan.assets]
+    plan.assets = erasures.assets(session, principal, ids, lock=True)
+
+
 def _images(session: Session, principal: Principal, group_id: str) -> ErasurePlan:
-    groups, images = erasures.one_person(session, principal, group_id)
-    if not images:
+    person = erasures.one_person(session, principal, group_id)
+    groups, images = person.groups, person.images
+    if not images and not person.assets:
         raise NotFound(f"There is no group {group_id}", code="group_not_found")
     synthetic = erasures.derived_images(session, principal, groups, images)
     ids = erasures.versions_with(session, principal, images | synthetic)
-    return ErasurePlan(groups, images, synthetic, erasures.versions(session, principal, ids))
+    versions = erasures.versions(session, principal, ids)
+    assets = erasures.assets(session, principal, person.assets)
+    return ErasurePlan(groups, images, synthetic, versions, assets)
 
 
 def _read_manifests(plan: ErasurePlan, store: BlobStore) -> None:
@@ -113,26 +134,24 @@ def _read_manifests(plan: ErasurePlan, store: BlobStore) -> None:
         for record in read_manifest(store.find(version.manifest_blob)):
             if record.image_id in plan.all_images:
                 plan.image_bytes |= {record.sha256, record.source_sha256}
-                plan.other_bytes |= _annotations(record)
+                plan.other_bytes |= set(annotations(record.provenance).values())
         plan.other_bytes |= {version.manifest_blob}
         if rejects := version.info.get("rejects_blob"):
             plan.other_bytes.add(rejects)
 
 
-def _annotations(record: ImageRecord) -> set[str]:
-    return {str(value) for value in (record.provenance.get("annotations") or {}).values()}
-
-
 def _users(session: Session, principal: Principal, plan: ErasurePlan, *, lock: bool) -> None:
     """Find the jobs that were given any of it, and what those published."""
     makers = {version.job_id for version in plan.versions if version.job_id is not None}
+    makers |= {asset.job_id for asset in plan.assets}
+    assets = [asset.id for asset in plan.assets]
     uploads: set[str] = set()
     models: set[str] = set()
     while True:
         uploads |= erasures.uploads_of(session, makers)
         plan.uploads = erasures.living_uploads(session, principal, uploads, lock=lock)
         versions = [version.id for version in plan.versions]
-        used = Used(versions, models, uploads, makers, plan.image_bytes)
+        used = Used(versions, models, uploads, assets, plan.groups, makers, plan.image_bytes)
         found = erasures.jobs_with(session, principal, used)
         published = erasures.models_of(session, found, lock=lock)
         more = {model.id for model in published}
@@ -141,7 +160,8 @@ def _users(session: Session, principal: Principal, plan: ErasurePlan, *, lock: b
         plan.jobs, models = found, more
     plan.models = sorted(models)
     plan.image_bytes |= erasures.blobs_of(session, plan.jobs)  # pictures of shards among them
-    plan.other_bytes |= {str(sha256) for model in published for sha256 in model.files.values()}
+    for files in (row.files for row in (*published, *plan.assets)):
+        plan.other_bytes |= {str(sha256) for sha256 in files.values()}
     exporting = _read_jobs(session, plan)
     for artifact in erasures.artifacts_of(session, plan.jobs):
         plan.artifacts.append(artifact.id)

@@ -40,6 +40,7 @@ def resolve(session: Session, tenant_id: str, params: Params) -> Inputs:
     models: dict[str, ModelInput] = {}
     uploads: dict[str, UploadInput] = {}
     assets: dict[str, AssetInput] = {}
+    groups: set[str] = set()
     for reference in references(params):
         match reference.kind:
             case "version":
@@ -50,7 +51,15 @@ def resolve(session: Session, tenant_id: str, params: Params) -> Inputs:
                 uploads[reference.id] = _upload(session, tenant_id, reference)
             case "asset":
                 assets[reference.id] = _asset(session, tenant_id, reference)
-    return Inputs(versions=versions, models=models, uploads=uploads, assets=assets)
+            case "group":
+                groups.add(_group(session, tenant_id, reference))
+    return Inputs(
+        versions=versions,
+        models=models,
+        uploads=uploads,
+        assets=assets,
+        groups=tuple(sorted(groups)),
+    )
 
 
 def _version(session: Session, tenant_id: str, reference: Reference) -> VersionInput:
@@ -88,6 +97,12 @@ def _asset(session: Session, tenant_id: str, reference: Reference) -> AssetInput
     if row is None:
         raise _missing("asset", reference)
     return AssetInput.model_validate({name: getattr(row, name) for name in AssetInput.model_fields})
+
+
+def _group(session: Session, tenant_id: str, reference: Reference) -> str:
+    if not rows.group(session, tenant_id, reference.id):
+        raise _missing("group", reference)
+    return reference.id
 
 
 def _upload(session: Session, tenant_id: str, reference: Reference) -> UploadInput:

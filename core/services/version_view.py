@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy.orm import Session
 
+from core.annotations import annotations, media_type
 from core.db.models import Dataset, DatasetVersion, Image
 from core.db.repositories import datasets
 from core.db.repositories.datasets import Newest
 from core.services.job_view import stamp
+from core.storage.blobs import BlobStore
 
 
 def dataset_view(dataset: Dataset, newest: Newest | None) -> dict[str, Any]:
@@ -97,12 +100,28 @@ def image_view(image: Image) -> dict[str, Any]:
 
 def image_detail(image: Image) -> dict[str, Any]:
     """Return an image with everything that is known of it."""
-    annotations = image.provenance.get("annotations") or {}
-    link = f"/v1/images/{image.image_id}/annotations"
     return {
         **image_view(image),
         "dataset_version_id": image.version_id,
         "metadata": image.details,
         "provenance": image.provenance,
-        "annotations": {name: f"{link}/{name}" for name in annotations if name == "mask"},
+        "annotations": {name: _address(image, name) for name in annotations(image.provenance)},
     }
+
+
+def annotation_views(image: Image, store: BlobStore) -> list[dict[str, Any]]:
+    """Return what is annotated on an image, by name; NotFound when a file is missing."""
+    return [
+        {
+            "name": name,
+            "media_type": media_type(name, image.source),
+            "bytes": store.size([sha256]),
+            "sha256": sha256,
+            "links": {"self": _address(image, name), "image": f"/v1/images/{image.image_id}"},
+        }
+        for name, sha256 in sorted(annotations(image.provenance).items())
+    ]
+
+
+def _address(image: Image, name: str) -> str:
+    return f"/v1/images/{image.image_id}/annotations/{quote(name, safe='')}"

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.routes import datasets
+from api import form_jobs
 from core.services import uploads
 from core.services.inputs import upload_path
 from core.services.submit import submit
@@ -124,8 +124,8 @@ def test_a_cancelled_upload_writes_to_no_other_file(
 def test_an_import_that_is_accepted_after_its_cancellation_has_its_archive(
     world: World, monkeypatch: pytest.MonkeyPatch, gate: Gate
 ) -> None:
-    monkeypatch.setattr("api.routes.datasets.submit", gate.before(submit))
-    monkeypatch.setattr(datasets, "_import", gate.after(datasets._import))
+    monkeypatch.setattr("api.form_jobs.submit", gate.before(submit))
+    monkeypatch.setattr(form_jobs, "_submit", gate.after(form_jobs._submit))
     secret, headers = world.key(), {"Idempotency-Key": "once"}
     form: dict[str, Any] = {"files": {"file": ("a.zip", b"PK" * 1000)}, "data": {"name": "x"}}
 

@@ -126,7 +126,8 @@ def test_an_image_with_a_mask(world: World, api: httpx.Client) -> None:
     assert api.get(detail["annotations"]["mask"]).content == png(7)
     other = api.get(f"/v1/images/{records[1].image_id}/annotations/mask")
     assert (other.status_code, other.json()["code"]) == (404, "annotation_not_found")
-    assert api.get(f"/v1/images/{records[0].image_id}/annotations/depth").status_code == 422
+    missing = api.get(f"/v1/images/{records[0].image_id}/annotations/depth")
+    assert (missing.status_code, missing.json()["annotations"]) == (404, ["mask"])
 
 
 def test_the_manifest_as_parquet_and_csv(world: World, api: httpx.Client) -> None:

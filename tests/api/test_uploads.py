@@ -284,7 +284,7 @@ def test_an_import_whose_commit_was_not_acknowledged_has_its_archive(
         lost.append(connection)
         raise psycopg.OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr("api.routes.datasets.submit", submit_then_lose)
+    monkeypatch.setattr("api.form_jobs.submit", submit_then_lose)
     form: dict[str, Any] = {"files": {"file": ("a.zip", b"PK" * 1000)}, "data": {"name": "x"}}
     assert api.post("/v1/datasets", headers=headers, **form).status_code == 503
     assert len(lost) == 1

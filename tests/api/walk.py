@@ -62,7 +62,7 @@ class Operation:
         for parameter in self.parameters("path"):
             schema, name = parameter["schema"], parameter["name"]
             kind = id_kind(schema)
-            value = ids[kind] if kind else schema.get("const") or schema["enum"][0]
+            value = ids[kind] if kind else named(schema)
             path = path.replace(f"{{{name}}}", str(value))
         return path
 
@@ -95,6 +95,13 @@ def id_kind(schema: dict[str, Any]) -> str | None:
         if "[0-9a-f]{64}" in pattern:
             return BYTES
     return None
+
+
+def named(schema: dict[str, Any]) -> Any:
+    """Return a value that a schema allows by name; KeyError when it names none."""
+    if "const" in schema:
+        return schema["const"]
+    return schema["enum"][0] if "enum" in schema else schema["example"]
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:

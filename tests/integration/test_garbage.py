@@ -148,7 +148,13 @@ def test_the_files_of_an_asset_are_kept_until_it_is_deleted(stack: Engine) -> No
     lease = stack.claim(stack.submit())
     assert lease is not None
     draft = AssetDraft(
-        id=new_id("ast"), kind="body", name="x", licence="", files={"mesh": mesh}, info={}
+        id=new_id("ast"),
+        kind="body",
+        name="x",
+        licence="",
+        group_ids=("g",),
+        files={"mesh": mesh},
+        info={},
     )
     with stack.sessions.begin() as session:
         made = Outcome(result={}, assets=(draft,), blobs=(mesh,))

@@ -43,7 +43,11 @@ class Asset(Owned, Base):
     """What images are rendered with: a body or a background that a caller has sent."""
 
     __tablename__ = "assets"
-    __table_args__ = (Index(None, "tenant_id", "id"), Index(None, "job_id"))
+    __table_args__ = (
+        Index(None, "tenant_id", "id"),
+        Index(None, "job_id"),
+        Index("ix_assets_group_ids", "group_ids", postgresql_using="gin"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
@@ -52,6 +56,8 @@ class Asset(Owned, Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
     created_by: Mapped[str | None]
     """The key or session that asked for it."""
+    group_ids: Mapped[list[str]]
+    """The person, whose groups every image rendered with it has."""
     files: Mapped[dict[str, Any]]
     bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
     info: Mapped[dict[str, Any]]

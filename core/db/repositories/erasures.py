@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import delete, func, literal, or_, select, text, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Text, case, delete, func, literal, or_, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Session
 
 from core.db.models import (
     Artifact,
+    Asset,
     Dataset,
     DatasetVersion,
     Experiment,
@@ -34,12 +35,21 @@ def take_time(session: Session) -> None:
         session.execute(text(f"SET LOCAL {setting} = '30min'"))
 
 
-def one_person(session: Session, principal: Principal, group_id: str) -> tuple[set[str], set[str]]:
-    """Return (group ids, ids of real images) of a group and of all that was ever merged with it.
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whom a group means: the ids of their groups, real images and assets."""
+
+    groups: set[str]
+    images: set[str]
+    assets: set[str]
+
+
+def one_person(session: Session, principal: Principal, group_id: str) -> Person:
+    """Return what belongs to a group and to all that was ever merged with it.
 
     A later version may have joined groups: its images then carry the ids of all parts.
     """
-    groups, images = {group_id}, set[str]()
+    groups, images, assets = {group_id}, set[str](), set[str]()
     while True:
         query = (
             select(Image.image_id, Image.group_ids)
@@ -54,8 +64,14 @@ def one_person(session: Session, principal: Principal, group_id: str) -> tuple[s
         for image_id, own in session.execute(query):
             images.add(image_id)
             groups.update(own)
+        shown = select(Asset.id, Asset.group_ids).where(
+            Asset.tenant_id == principal.tenant_id, Asset.group_ids.overlap(list(groups))
+        )
+        for asset_id, own in session.execute(shown):
+            assets.add(asset_id)
+            groups.update(own)
         if (len(groups), len(images)) == before:
-            return groups, images
+            return Person(groups, images, assets)
 
 
 def derived_images(
@@ -109,6 +125,14 @@ def versions(
     return list(session.scalars(query))
 
 
+def assets(
+    session: Session, principal: Principal, ids: Collection[str], *, lock: bool = False
+) -> list[Asset]:
+    """Return assets by id; locked, no job can begin to render with them."""
+    query = readable(principal, Asset).where(Asset.id.in_(ids)).order_by(Asset.id)
+    return list(session.scalars(query.with_for_update() if lock else query))
+
+
 def uploads_of(session: Session, makers: Collection[str]) -> set[str]:
     """Return the ids of the uploads that jobs were given, removed ones included."""
     query = select(func.jsonb_object_keys(Job.inputs["uploads"])).where(
@@ -124,8 +148,10 @@ class Used:
     versions: Collection[str]
     models: Collection[str]
     uploads: Collection[str]
+    assets: Collection[str]
+    groups: Collection[str]
     makers: Collection[str]
-    """Jobs that published one of the versions."""
+    """Jobs that published one of the versions or assets."""
     blobs: Collection[str]
     """Bytes that were sent for a prediction."""
 
@@ -138,6 +164,8 @@ _JOBS = text("""
             OR jsonb_exists_any(inputs->'versions', :versions)
             OR jsonb_exists_any(inputs->'models', :models)
             OR jsonb_exists_any(inputs->'uploads', :uploads)
+            OR jsonb_exists_any(inputs->'assets', :assets)
+            OR jsonb_exists_any(inputs->'groups', :groups)
             OR CASE WHEN kind = 'predict' AND jsonb_typeof(params->'images') = 'array' THEN EXISTS (
                    SELECT FROM jsonb_array_elements(params->'images') AS image
                    WHERE image->>'sha256' = ANY(:blobs))
@@ -157,10 +185,7 @@ _JOBS = text("""
 
 def jobs_with(session: Session, principal: Principal, used: Used) -> set[str]:
     """Return the ids of the jobs that were given any of it, with their whole trees."""
-    values: dict[str, Any] = {
-        name: list(getattr(used, name))
-        for name in ("versions", "models", "uploads", "makers", "blobs")
-    }
+    values: dict[str, Any] = {one.name: list(getattr(used, one.name)) for one in fields(Used)}
     return set(session.scalars(_JOBS, values | {"tenant": principal.tenant_id}))
 
 
@@ -210,6 +235,20 @@ def groups_sharing(
     return sorted(set(session.scalars(query)) - set(groups))
 
 
+def assets_sharing(
+    session: Session, principal: Principal, own: Sequence[Asset], groups: Collection[str]
+) -> list[str]:
+    """Return other groups of the tenant whose assets hold a file of one of the assets."""
+    blobs = sorted({str(sha256) for asset in own for sha256 in asset.files.values()})
+    files = func.jsonb_path_query_array(Asset.files, text("'$.*'::jsonpath"))
+    query = select(func.unnest(Asset.group_ids)).where(
+        Asset.tenant_id == principal.tenant_id,
+        Asset.id.not_in([asset.id for asset in own]),
+        func.jsonb_exists_any(files, blobs),
+    )
+    return sorted(set(session.scalars(query)) - set(groups))
+
+
 def blobs_of(session: Session, job_ids: Collection[str]) -> set[str]:
     """Return the blobs that were kept for trees of jobs: what shards and attempts have made."""
     return set(session.scalars(select(JobBlob.sha256).where(JobBlob.job_id.in_(job_ids))))
@@ -231,6 +270,10 @@ def drop_uploads(session: Session, ids: Collection[str]) -> None:
     session.execute(delete(Upload).where(Upload.id.in_(ids)))
 
 
+def drop_assets(session: Session, ids: Collection[str]) -> None:
+    session.execute(delete(Asset).where(Asset.id.in_(ids)))
+
+
 def drop_images(session: Session, version_id: str, images: Collection[str]) -> None:
     """Take images out of the index of a version."""
     session.execute(delete(Image).where(Image.version_id == version_id, Image.image_id.in_(images)))
@@ -238,7 +281,9 @@ def drop_images(session: Session, version_id: str, images: Collection[str]) -> N
 
 def empty_jobs(session: Session, ids: Sequence[str], error: dict[str, Any]) -> None:
     """Take out of ended jobs what they were given, made and said; that they were stays."""
-    kept: Any = Job.params.op("-")(literal("images"))
+    asset = literal(["name", "group_id"], ARRAY(Text()))
+    given = case((Job.kind == "import_asset", asset), else_=literal(["images"], ARRAY(Text())))
+    kept: Any = Job.params.op("-")(given)
     session.execute(
         update(Job)
         .where(Job.id.in_(ids))

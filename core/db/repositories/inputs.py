@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import any_, func, select
+from sqlalchemy import any_, exists, func, select
 from sqlalchemy.orm import Session
 
 from core.db.models import Asset, Dataset, DatasetVersion, Image, TrainedModel, Upload
@@ -60,6 +60,24 @@ def asset(session: Session, tenant_id: str, asset_id: str) -> Asset | None:
         .where(Asset.id == asset_id, Asset.tenant_id == tenant_id)
         .with_for_update(read=True, key_share=True)
     )
+
+
+def group(session: Session, tenant_id: str, group_id: str) -> bool:
+    """Tell whether there is a group of real images or of an asset; its erasure waits."""
+    image = (
+        Image.tenant_id == tenant_id,
+        Image.source == "real",
+        Image.group_ids.contains([group_id]),
+    )
+    found = select(DatasetVersion.id).where(
+        DatasetVersion.id.in_(select(Image.version_id).where(*image))
+    )
+    asset_of = Asset.tenant_id == tenant_id, Asset.group_ids.contains([group_id])
+    lock = select(Asset.id).where(*asset_of).order_by(Asset.id).limit(1)
+    session.execute(found.order_by(DatasetVersion.id).limit(1).with_for_update(read=True))
+    session.execute(lock.with_for_update(read=True, key_share=True))
+    # anew: an erasure may have been waited for
+    return bool(session.scalar(select(exists().where(*image) | exists().where(*asset_of))))
 
 
 def upload(session: Session, tenant_id: str, upload_id: str) -> Upload | None:

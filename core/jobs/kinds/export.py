@@ -92,7 +92,7 @@ def export(ctx: JobContext, params: ExportParams) -> ExportResult:
 
     versions = [ctx.inputs.versions[v] for v in dict.fromkeys(params.dataset_version_ids)]
     ctx.progress("plan", 0, 1)
-    images = arranged((r for v in versions for r in ctx.manifest(v.id)), params.format)
+    images = arranged(((v.licence, ctx.manifest(v.id)) for v in versions), params.format)
     if not images:
         raise invalid("/dataset_version_ids", "There is no image to export", "nothing_to_export")
     made = any(e.record.source == "synthetic" for e in images)

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from core.assets import AssetKind
 from core.jobs.context import Inputs, JobContext
-from core.jobs.spec import Cost, Params, Result, UploadId, job_kind
+from core.jobs.spec import Cost, Params, Person, Result, UploadId, job_kind
 from core.pointers import invalid
 
 MAX_MESH_BYTES = 512 * 1024**2
@@ -71,6 +71,11 @@ class ImportAssetParams(Params):
     groups: list[Name] = Field(
         default_factory=list, max_length=64, description="Groups of an OBJ that belong to the body."
     )
+    group_id: Person | None = Field(
+        None,
+        description="Whom it shows, as a group of images or of another asset: erased together, "
+        "and never on both sides of a split. Without it the asset is a group of its own.",
+    )
 
 
 class ImportAssetResult(Result):
@@ -131,7 +136,14 @@ def import_asset(ctx: JobContext, params: ImportAssetParams) -> ImportAssetResul
     for warning in warnings:
         ctx.log(f"warning: {warning}")
     info |= {"warnings": warnings}
-    draft = ctx.publish_asset(params.kind, params.name, files, licence=params.licence, info=info)
+    draft = ctx.publish_asset(
+        params.kind,
+        params.name,
+        files,
+        licence=params.licence,
+        info=info,
+        group_id=params.group_id,
+    )
     ctx.progress("images", 2, 2)
     return ImportAssetResult(asset_id=draft.id, kind=params.kind, info=info, warnings=warnings)
 

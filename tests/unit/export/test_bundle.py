@@ -49,12 +49,20 @@ def blobs(folder: Path, numbers: int) -> dict[str, Path]:
     return found
 
 
+def no_mask(_: Entry) -> str:
+    return ""
+
+
+def _table(records: list[ImageRecord]) -> io.StringIO:
+    return io.StringIO("".join(metadata_csv(entries(records, by_class=False), no_mask)))
+
+
 def write_bundle(target: Path, images: list[Entry], card: str, find: Callable[[str], Path]) -> None:
     with Bundle(target) as bundle:
         bundle.text("README.md", card)
         for entry in images:
             bundle.image(entry, find(entry.record.sha256))
-        bundle.text("metadata.csv", metadata_csv(images))
+        bundle.text("metadata.csv", metadata_csv(images, no_mask))
 
 
 def test_paths_are_safe_unique_and_sorted() -> None:
@@ -119,7 +127,7 @@ def test_metadata_is_neutralised_and_complete() -> None:
     bad = record(
         0, label="=cmd|' /C calc'!A0", metadata={"age": -5, "@evil": "+1+1", "note": {"a": 1}}
     )
-    rows = list(csv.DictReader(io.StringIO(metadata_csv(entries([bad], by_class=False)))))
+    rows = list(csv.DictReader(_table([bad])))
     assert rows[0]["label"].startswith("'=")
     assert rows[0]["'@evil"] == "'+1+1"
     assert rows[0]["age"] == "-5"
@@ -129,7 +137,7 @@ def test_metadata_is_neutralised_and_complete() -> None:
 
 def test_metadata_of_the_dataset_cannot_replace_a_standard_column() -> None:
     mine = record(0, metadata={"label": "melanoma", "sha256": "x"})
-    rows = list(csv.reader(io.StringIO(metadata_csv(entries([mine], by_class=False)))))
+    rows = list(csv.reader(_table([mine])))
     assert rows[0].count("label") == 1
     assert rows[1][rows[0].index("label")] == "nv"
 

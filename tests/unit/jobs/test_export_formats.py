@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import warnings
@@ -15,8 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.errors import JobFailed
+from core.export import coco as coco_export
 from core.ingest.images import decode, encode_png
-from core.manifest import ImageRecord
+from core.manifest import ImageRecord, read_manifest
+from core.rendering.annotations import NAMES
+from tests.rendered import rendered
 from tests.unit.jobs.inline import InlineRunner
 from tests.unit.jobs.learning_stack import real_images
 
@@ -79,6 +84,123 @@ def test_coco_is_loaded_by_pycocotools(
     shown = coco.annToMask(annotation)
     assert shown[4:6, 1:4].all()
     assert shown.sum() == 6
+    (image,) = coco.loadImgs(annotation["image_id"])
+    stored = np.asarray(Image.open(folder / image["annotation_files"]["mask"]))
+    assert np.array_equal(shown * 255, stored)
+
+
+@pytest.fixture
+def render(runner: InlineRunner) -> ImageRecord:
+    """A rendered image with two lesions and everything that is annotated on it."""
+    pixels, files = rendered(4)
+    (found,) = real_images(runner, {"mole": 1})
+    return replace(
+        found,
+        image_id="img_" + "7" * 26,
+        filename="synthetic_0000001.png",
+        source="synthetic",
+        sha256=runner.blob(pixels),
+        width=64,
+        height=64,
+        provenance={"annotations": {name: runner.blob(data) for name, data in files.items()}},
+    )
+
+
+def coco_of(folder: Path) -> Any:
+    from pycocotools.coco import COCO
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        return COCO(folder / "annotations" / "instances.json")
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_lesions_of_a_render_are_instances_and_the_rest_are_files(
+    runner: InlineRunner, render: ImageRecord, records: list[ImageRecord], tmp_path: Path
+) -> None:
+    folder = unpacked(runner, [*records, render], tmp_path / "out", "coco", licence="CC-BY-4.0")
+    coco = coco_of(folder)
+    (image,) = [i for i in coco.dataset["images"] if i["source"] == "synthetic"]
+    blobs = render.provenance["annotations"]
+    numbers = np.asarray(Image.open(runner.store.find(blobs["instances"])))
+    found = coco.loadAnns(coco.getAnnIds(imgIds=[image["id"]]))
+    assert [row["instance"] for row in found] == sorted(set(np.unique(numbers)) - {0})
+    assert found
+    for row in found:
+        inside = coco.annToMask(row).astype(bool)
+        assert np.array_equal(inside, numbers == row["instance"])
+        assert row["area"] == inside.sum()
+        left, top, width, height = map(int, row["bbox"])
+        assert inside[top : top + height, left : left + width].sum() == inside.sum()
+        assert row["category_id"] == image["category_id"]
+    assert set(image["annotation_files"]) == set(NAMES) - {"coco"}
+    for name, path in image["annotation_files"].items():
+        assert path.split("/")[:2] == ["annotations", name]
+        assert (folder / path).read_bytes() == runner.store.find(blobs[name]).read_bytes()
+    assert image["image_uid"] == render.image_id
+    (licence,) = coco.dataset["licenses"]
+    assert licence["url"] == "https://creativecommons.org/licenses/by/4.0/"
+    assert {i["license"] for i in coco.dataset["images"]} == {licence["id"]}
+    assert coco.dataset["info"]["date_created"] == "2026-03-04"
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_the_number_of_an_image_is_the_same_in_every_export(
+    runner: InlineRunner, records: list[ImageRecord], tmp_path: Path
+) -> None:
+    few, all_of_them = (
+        {i["image_uid"]: i["id"] for i in coco_of(folder).dataset["images"]}
+        for folder in (
+            unpacked(runner, records[3:], tmp_path / "few", "coco"),
+            unpacked(runner, records, tmp_path / "all", "coco"),
+        )
+    )
+    assert few.items() < all_of_them.items()
+    assert len(set(all_of_them.values())) == len(records)
+    assert all(0 < number < 2**53 for number in all_of_them.values())
+
+
+def test_numbers_that_meet_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coco_export, "_ID_DIGITS", 1)
+    ids = [f"img_{n:026d}" for n in range(40)]
+    numbers = coco_export.image_numbers(ids)
+    assert len(set(numbers.values())) == 40
+    assert coco_export.image_numbers(reversed(ids)) == numbers
+    assert 0 not in numbers.values()
+
+
+def test_a_rotten_mask_fails_the_export(runner: InlineRunner, records: list[ImageRecord]) -> None:
+    mask = records[0].provenance["annotations"]["mask"]
+    runner.store.find(mask).write_bytes(b"rotten")
+    version = runner.version(records)
+    for layout in ("imagefolder", "hf"):
+        with pytest.raises(JobFailed, match=records[0].image_id) as caught:
+            runner.run("export", {"dataset_version_ids": [version], "format": layout})
+        assert caught.value.code == "blob_corrupt"
+
+
+@pytest.mark.parametrize("layout", ["imagefolder", "csv"])
+def test_masks_come_back_with_their_images(
+    runner: InlineRunner, records: list[ImageRecord], tmp_path: Path, layout: str
+) -> None:
+    mask = records[0].provenance["annotations"]["mask"]
+    masked = [replace(r, provenance={"annotations": {"mask": mask}}) for r in records]
+    folder = unpacked(runner, masked, tmp_path / "out", layout)
+    rows = list(csv.DictReader((folder / "metadata.csv").open()))
+    assert all((folder / row["mask"]).read_bytes() == runner.store.find(mask).read_bytes()
+               for row in rows)  # fmt: skip
+    archive = tmp_path / "again.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            made.write(path, path.relative_to(folder))
+    again = runner.run("import", {"upload_id": runner.upload(archive), "name": "again"})
+    assert again.result["accepted"] == len(records)
+    back = read_manifest(runner.store.find(again.versions[0].manifest_blob))
+    assert {(r.label, r.pixel_sha256) for r in back} == {(r.label, r.pixel_sha256) for r in records}
+    stored = decode(runner.store.find(mask))
+    for record in back:
+        assert np.array_equal(
+            decode(runner.store.find(record.provenance["annotations"]["mask"])), stored
+        )
 
 
 def test_hugging_face_datasets_loads_it(
@@ -128,8 +250,14 @@ def test_croissant_validates_and_its_records_have_their_images(
 
         dataset = mlcroissant.Dataset(jsonld=folder / "croissant.json")
         rows = list(dataset.records("images_with_labels"))
+        masks = list(dataset.records("masks_of_images"))
     assert dataset.metadata.ctx.issues.errors == set()
     assert len(rows) == 11
+    pointed = {row["images_with_labels/mask"] for row in rows} - {None}
+    names = {Path(p.decode()).name for p in pointed if isinstance(p, bytes) and p}
+    assert names == {row["masks_of_images/filename"].decode() for row in masks}
+    found = {int(np.asarray(row["masks_of_images/mask"]).sum()) for row in masks}
+    assert found == {0, 6 * 255}
     by_hash = {r.sha256: r for r in records}
     for row in rows:
         record = by_hash[row["images_with_labels/sha256"].decode()]
