@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import replace
+from itertools import takewhile
 
 from core.ingest.formats.csv import label_table
 from core.ingest.formats.imagefolder import imagefolder
@@ -91,7 +92,11 @@ def _with_lesion(found: dict[str, str]) -> dict[str, str]:
 
 
 def _owner(mask: str, by_path: dict[str, str], by_stem: dict[str, list[str]]) -> str | None:
-    """Return the image of a mask: in the same folder, or the only one of that name."""
+    """Return the image of a mask: in the same folder, else the only one of that name.
+
+    Of several, the one whose last folders are called as those of the mask, as in trees beside each
+    other.
+    """
     folder, _, last = _bare(mask).rpartition("/")
     match = _SUFFIX.fullmatch(last)
     if match is None:
@@ -100,7 +105,16 @@ def _owner(mask: str, by_path: dict[str, str], by_stem: dict[str, list[str]]) ->
     if beside is not None:
         return beside
     found = by_stem.get(match[1], [])
-    return found[0] if len(found) == 1 else None
+    if len(found) < 2:
+        return found[0] if found else None
+    alike = {name: _last_folders_alike(mask, name) for name in found}
+    best = [name for name in found if alike[name] == max(alike.values())]
+    return best[0] if len(best) == 1 else None
+
+
+def _last_folders_alike(first: str, second: str) -> int:
+    paths = [reversed(_folder(collision_key(name)).split("/")) for name in (first, second)]
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(*paths, strict=False))))
 
 
 def _mostly_masks(tree: Tree) -> bool:

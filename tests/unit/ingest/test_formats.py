@@ -230,6 +230,15 @@ def test_masks_in_a_folder_an_image() -> None:
     }
 
 
+def test_masks_in_a_tree_beside_that_of_the_images() -> None:
+    images = ["a/nv/1.jpg", "a/mel/1.jpg", "a/mel/2.jpg", "a/df/3.jpg", "a/bcc/3.jpg"]
+    masks = ["b/nv/1_mask.png", "b/mel/1_mask.png", "b/2_mask.png", "b/x/3_mask.png"]
+    _, answer = assigned(tree([*images, *masks]))
+    found = {i.name: i.annotations["mask"] for i in answer.items if i.annotations}
+    assert found == dict(zip(images[:3], masks[:3], strict=True))
+    assert [(r.name, r.code) for r in answer.rejects] == [("b/x/3_mask.png", "no_image")]
+
+
 def test_masks_in_class_folders() -> None:
     name, answer = assigned(tree(["nv/1.jpg", "nv/1_mask.png", "mel/2.jpg", "mel/2_mask.png"]))
     assert (name, labels(answer)) == ("masks", {"nv/1.jpg": "nv", "mel/2.jpg": "mel"})
