@@ -22,7 +22,7 @@ ALIASES = {"skin": "regions", "parts": "parts_16"}
 """Names that a caller may ask with for what is stored under another one."""
 
 
-def annotations(provenance: Mapping[str, Any]) -> dict[str, str]:
+def annotation_blobs(provenance: Mapping[str, Any]) -> dict[str, str]:
     """Return the blob of each annotation by name."""
     return dict(provenance.get("annotations") or {})
 

@@ -16,7 +16,7 @@ from api.deps import ApiRoute, DatasetsRead
 from api.ids import ImageIdPath
 from api.schemas import datasets as schemas
 from api.thumbnails import ThumbnailMaker
-from core import annotations
+from core.annotations import EXTENSIONS, MASK, PNG, annotation_blobs, find, media_type
 from core.config import get_settings
 from core.db.models import Image
 from core.db.repositories import images
@@ -41,8 +41,8 @@ FILES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file; `Range` and `If-None-Match` are honoured.",
         "content": {
-            media_type: {"schema": {"type": "string", "format": "binary"}}
-            for media_type in annotations.EXTENSIONS
+            kind: {"schema": {"type": "string", "format": "binary"}}
+            for kind in EXTENSIONS
         },
     }
 }
@@ -52,7 +52,7 @@ AnnotationName = Annotated[
     str,
     PathParameter(
         description="A name that the list has; `skin` is `regions`, `parts` is `parts_16`.",
-        json_schema_extra={"example": annotations.MASK},
+        json_schema_extra={"example": MASK},
     ),
 ]
 
@@ -134,8 +134,8 @@ def get_annotation(
 ) -> Response:
     """Return an annotation: a PNG, arrays (NPZ) or JSON; 404 names those that there are."""
     image = _newest(principal, image_id)
-    known = annotations.annotations(image.provenance)
-    sha256 = annotations.find(known, annotation)
+    known = annotation_blobs(image.provenance)
+    sha256 = find(known, annotation)
     if sha256 is None:
         there = ", ".join(sorted(known)) or "nothing"
         raise NotFound(
@@ -143,8 +143,8 @@ def get_annotation(
             code="annotation_not_found",
             extra={"annotations": sorted(known)},
         )
-    kind = annotations.media_type(annotation, image.source)
+    kind = media_type(annotation, image.source)
     name = None
-    if kind != annotations.PNG:
-        name = f"{image.image_id}.{annotation}{annotations.EXTENSIONS[kind]}"
+    if kind != PNG:
+        name = f"{image.image_id}.{annotation}{EXTENSIONS[kind]}"
     return content(request, _store().find(sha256), sha256, kind, filename=name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from core.annotations import EXTENSIONS, MASK, annotations, media_type
+from core.annotations import EXTENSIONS, MASK, annotation_blobs, media_type
 from core.export.bundle import Entry
 from core.export.names import safe_component, unique
 
@@ -27,7 +27,7 @@ class AnnotationFiles:
     """Which annotations of the images go into an archive, and where they lie there."""
 
     def __init__(self, images: Sequence[Entry], wanted: Callable[[str], bool]) -> None:
-        found = {name for entry in images for name in annotations(entry.record.provenance)}
+        found = {name for entry in images for name in annotation_blobs(entry.record.provenance)}
         names = sorted(filter(wanted, found))
         folders = unique([_TAKEN, *(safe_component(name, "annotation") for name in names)])
         self._folders = dict(zip(names, folders[1:], strict=True))
@@ -41,7 +41,7 @@ class AnnotationFiles:
     def of(self, entry: Entry) -> Iterator[AnnotationFile]:
         """Yield those of an image, by name."""
         stem = entry.path.partition("/")[2].rpartition(".")[0]
-        for name, sha256 in sorted(annotations(entry.record.provenance).items()):
+        for name, sha256 in sorted(annotation_blobs(entry.record.provenance).items()):
             if name in self._folders:
                 folder = self._folders[name]
                 ending = EXTENSIONS[media_type(name, entry.record.source)]

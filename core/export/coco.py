@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.annotations import INSTANCES, MASK, annotations
+from core.annotations import INSTANCES, MASK, annotation_blobs
 from core.export.annotation_files import FOLDER, AnnotationFiles
 from core.export.bundle import Entry
 from core.export.licences import address, lineage
@@ -102,7 +102,7 @@ def _licence(number: int, text: str) -> dict[str, Any]:
 
 def _instances(entry: Entry, find: Find) -> Iterator[dict[str, Any]]:
     """Yield number, segmentation, area and box of each lesion: those told apart, else the mask."""
-    known = annotations(entry.record.provenance)
+    known = annotation_blobs(entry.record.provenance)
     if INSTANCES in known and entry.record.source == "synthetic":
         yield from _shapes(_read(find(known[INSTANCES])))
     elif MASK in known:

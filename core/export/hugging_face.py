@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.annotations import MASK, annotations
+from core.annotations import MASK, annotation_blobs
 from core.export.bundle import Bundle, Entry, rotten
 from core.export.licences import Licence
 
@@ -75,7 +75,7 @@ def _write_shard(
 def _row(entry: Entry, numbers: dict[str, int], find: Callable[[str], Path]) -> dict[str, Any]:
     record = entry.record
     name = entry.path.rpartition("/")[2]
-    mask = annotations(record.provenance).get(MASK)
+    mask = annotation_blobs(record.provenance).get(MASK)
     return {
         "image": {"bytes": _whole(entry, record.sha256, find), "path": name},
         "label": numbers[record.label],

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from core.annotations import annotations
+from core.annotations import annotation_blobs
 from core.db.models import Asset, DatasetVersion
 from core.db.repositories import erasures
 from core.db.repositories.erasures import Used
@@ -134,7 +134,7 @@ def _read_manifests(plan: ErasurePlan, store: BlobStore) -> None:
         for record in read_manifest(store.find(version.manifest_blob)):
             if record.image_id in plan.all_images:
                 plan.image_bytes |= {record.sha256, record.source_sha256}
-                plan.other_bytes |= set(annotations(record.provenance).values())
+                plan.other_bytes |= set(annotation_blobs(record.provenance).values())
         plan.other_bytes |= {version.manifest_blob}
         if rejects := version.info.get("rejects_blob"):
             plan.other_bytes.add(rejects)
@@ -160,7 +160,7 @@ def _users(session: Session, principal: Principal, plan: ErasurePlan, *, lock: b
         plan.jobs, models = found, more
     plan.models = sorted(models)
     plan.image_bytes |= erasures.blobs_of(session, plan.jobs)  # pictures of shards among them
-    for files in (row.files for row in (*published, *plan.assets)):
+    for files in [*(model.files for model in published), *(asset.files for asset in plan.assets)]:
         plan.other_bytes |= {str(sha256) for sha256 in files.values()}
     exporting = _read_jobs(session, plan)
     for artifact in erasures.artifacts_of(session, plan.jobs):

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from sqlalchemy.orm import Session
 
-from core.annotations import annotations, media_type
+from core.annotations import annotation_blobs, media_type
 from core.db.models import Dataset, DatasetVersion, Image
 from core.db.repositories import datasets
 from core.db.repositories.datasets import Newest
@@ -105,7 +105,7 @@ def image_detail(image: Image) -> dict[str, Any]:
         "dataset_version_id": image.version_id,
         "metadata": image.details,
         "provenance": image.provenance,
-        "annotations": {name: _address(image, name) for name in annotations(image.provenance)},
+        "annotations": {name: _address(image, name) for name in annotation_blobs(image.provenance)},
     }
 
 
@@ -119,7 +119,7 @@ def annotation_views(image: Image, store: BlobStore) -> list[dict[str, Any]]:
             "sha256": sha256,
             "links": {"self": _address(image, name), "image": f"/v1/images/{image.image_id}"},
         }
-        for name, sha256 in sorted(annotations(image.provenance).items())
+        for name, sha256 in sorted(annotation_blobs(image.provenance).items())
     ]
 
 

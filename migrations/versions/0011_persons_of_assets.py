@@ -15,8 +15,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    groups = sa.Column("group_ids", postgresql.ARRAY(sa.Text()), nullable=True)
-    op.add_column("assets", groups)
+    op.add_column("assets", sa.Column("group_ids", postgresql.ARRAY(sa.Text()), nullable=True))
     op.execute("UPDATE assets SET group_ids = ARRAY['asset:' || id]")
     op.alter_column("assets", "group_ids", nullable=False)
     op.create_index("ix_assets_group_ids", "assets", ["group_ids"], postgresql_using="gin")
