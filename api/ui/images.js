@@ -4,7 +4,6 @@
 import { numbersOf } from "./png.js";
 
 const PAGE = 60;
-const COLOURED = new Set(["mask", "instances", "regions", "parts_16", "parts_7"]);
 const element = (id) => document.getElementById(id);
 let call;
 let listed = 0; // counts the lists that were asked for: a late answer of an earlier one is dropped
@@ -119,20 +118,20 @@ async function choose(item) {
   if (item) {
     const data = await (await call(item.links.self.slice(1))).blob();
     const numbers = await numbersOf(await data.arrayBuffer());
-    const layer = numbers ? coloured(numbers, item.name) : await createImageBitmap(data);
+    const layer = numbers ? coloured(numbers) : await createImageBitmap(data);
     if (image !== shown || image.name !== item.name) return; // another was chosen meanwhile
-    Object.assign(image, { layer, numbers: COLOURED.has(item.name) ? numbers : null });
+    Object.assign(image, { layer, numbers });
   }
   element("over").textContent = "";
   draw();
 }
 
-function coloured({ width, height, values }, name) {
+function coloured({ width, height, values }) {
   const made = new OffscreenCanvas(width, height);
   const context = made.getContext("2d");
   const pixels = context.createImageData(width, height);
   const colours = new Map([[0, [0, 0, 0, 0]]]);
-  for (const value of new Set(values)) if (value) colours.set(value, colour(context, name === "mask" ? 1 : value));
+  for (const value of new Set(values)) if (value) colours.set(value, colour(context, value));
   values.forEach((value, at) => pixels.data.set(colours.get(value), 4 * at));
   context.putImageData(pixels, 0, 0);
   return made;

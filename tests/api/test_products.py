@@ -275,8 +275,9 @@ def test_docs_need_no_internet(anonymous: httpx.Client) -> None:
     page = anonymous.get("/docs").text
     assert "http://" not in page
     assert "https://" not in page
-    for path in ("/static/swagger/swagger-ui-bundle.js", "/static/docs.js", "/static/page.js"):
-        assert anonymous.get(path).status_code == 200
+    scripts = ("swagger/swagger-ui-bundle.js", "docs.js", "page.js", "images.js", "png.js")
+    for name in scripts:
+        assert anonymous.get(f"/static/{name}").status_code == 200
     assert anonymous.get("/openapi.json").json()["info"]["title"] == "DermSynth3D"
     assert anonymous.get("/static/../main.py").status_code == 404
 
