@@ -55,6 +55,8 @@ class VersionInput(_Frozen):
     """Versions of real images that a synthetic one was made of, also before it was revised."""
     masks: int | None = None
     """Images that have a mask; None where the parameters did not ask for them."""
+    bytes: int = 0
+    """Of its images and annotations."""
 
 
 class ModelInput(_Frozen):

@@ -75,6 +75,7 @@ def _version(session: Session, tenant_id: str, reference: Reference) -> VersionI
         manifest_sha256=version.manifest_sha256,
         manifest_blob=version.manifest_blob,
         image_count=version.image_count,
+        bytes=version.bytes,
         classes=version.classes,
         licence=version.licence,
         group_basis=version.info.get("group_basis", "image"),

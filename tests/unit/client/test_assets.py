@@ -68,13 +68,13 @@ def test_a_body_is_sent_with_what_belongs_to_it(
     code = run(
         service, "asset", "body", str(tmp_path / "scan.obj"), "--texture",
         str(tmp_path / "skin.png"), "--non-skin", str(tmp_path / "mask.png"), "--units", "cm",
-        "--group", "body", "--no-wait",
+        "--group", "body", "--person", "grp_1", "--no-wait",
     )  # fmt: skip
     assert code == Exit.OK
     (submitted,) = [body for method, path, body in service.asked if path.endswith("import_asset")]
     assert submitted == {
         "kind": "body", "name": "scan", "units": "cm", "groups": ["body"], "upload_id": "upl_0",
-        "texture_upload_id": "upl_1", "non_skin_upload_id": "upl_2",
+        "texture_upload_id": "upl_1", "non_skin_upload_id": "upl_2", "group_id": "grp_1",
     }  # fmt: skip
     assert "job_1" in capsys.readouterr().out
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from core.errors import InvalidInput
-from core.jobs.kinds.export import ExportParams
+from core.jobs.context import Inputs
+from core.jobs.kinds.export import ExportParams, estimate
 from core.jobs.spec import JOB_KINDS
 from core.manifest import ImageRecord, read_manifest
 from tests.unit.jobs.inline import InlineOutcome, InlineRunner
@@ -140,6 +141,21 @@ def test_synthetic_images_hidden_in_a_real_version_count_as_derived(runner: Inli
     version = runner.version(synthetic(real_images(runner, COUNTS)), licence="CC-BY-ND-4.0")
     with pytest.raises(InvalidInput, match="nothing made from them"):
         exported(runner, version, purpose="share")
+
+
+def test_annotations_cost_where_they_are_taken_along(runner: InlineRunner) -> None:
+    records = real_images(runner, COUNTS)
+    few, many = (runner.version(records, bytes=n) for n in (10**6, 10**9))
+    seconds = {
+        (version, layout): estimate(
+            ExportParams(dataset_version_ids=[version], format=layout),
+            Inputs(versions={version: runner.versions[version]}),
+        ).seconds
+        for version in (few, many)
+        for layout in ("csv", "coco")
+    }
+    assert seconds[few, "csv"] == seconds[many, "csv"]
+    assert seconds[many, "coco"] > seconds[few, "coco"] + 3
 
 
 def test_nothing_to_export_is_refused(runner: InlineRunner) -> None:
