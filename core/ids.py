@@ -48,7 +48,10 @@ def id_of(prefix: Prefix, digest: bytes) -> str:
 
 
 def asset_group(asset_id: str) -> str:
-    """Return the id of the group of an asset that shows nobody who is known otherwise."""
+    """Return the id of the group of an asset that shows nobody who is known otherwise.
+
+    A scan or a room shows somebody: what is made of it goes where it goes, also when it is erased.
+    """
     return f"asset:{asset_id}"
 
 

@@ -41,8 +41,7 @@ FILES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file; `Range` and `If-None-Match` are honoured.",
         "content": {
-            kind: {"schema": {"type": "string", "format": "binary"}}
-            for kind in EXTENSIONS
+            kind: {"schema": {"type": "string", "format": "binary"}} for kind in EXTENSIONS
         },
     }
 }

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from core.assets import asset_group
 from core.errors import InvalidInput
 from core.jobs.context import Inputs
 from core.jobs.spec import Reference
@@ -62,7 +61,7 @@ def assets_of(
     found = {}
     for asset_id, kind in params.named_assets().values():
         given = inputs.assets[asset_id]
-        found[asset_id] = Asset(asset_id, kind, given.files, (asset_group(asset_id),), find)
+        found[asset_id] = Asset(asset_id, kind, given.files, given.group_ids, find)
     return found
 
 
