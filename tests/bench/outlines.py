@@ -24,6 +24,7 @@ from core.jobs.context import Inputs
 from core.jobs.segmentation_cost import estimate
 from core.jobs.spec import JOB_KINDS
 from core.learning.model_card import between
+from core.learning.segmentation.analysis import METRICS
 from tests.unit.jobs.inline import InlineOutcome, InlineRunner
 
 OUT = Path("build/outlines")
@@ -61,12 +62,10 @@ def cpu_seconds() -> float:
 
 def shown(document: dict[str, Any]) -> Table:
     """Return the table of arms."""
-    table = Table("arm", "Dice", "IoU", "Dice, pooled", "IoU, pooled", "images")
+    table = Table("arm", *METRICS, "images")
     for arm in document["arms"]:
-        cells = [
-            f"{score['value']:.3f} " + between(score["interval"])
-            for score in arm["scores"].values()
-        ] or ["-"] * 4
+        scores = [arm["scores"].get(metric) for metric in METRICS]
+        cells = [f"{s['value']:.3f} {between(s['interval'])}" if s else "-" for s in scores]
         table.add_row(arm["arm"], *cells, f"{arm['training_images']:.0f}")
     return table
 

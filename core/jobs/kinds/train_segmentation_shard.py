@@ -79,7 +79,7 @@ def queue_for(params: TrainSegmentationShardParams) -> Queue:
     result=TrainSegmentationShardResult,
     queue=("gpu", "cpu"),
     profile="torch",
-    timeout=4 * 3600.0,
+    timeout=24 * 3600.0,  # of a network on a processor; checkpoints keep what is done
     public=False,
     queue_for=queue_for,
 )
