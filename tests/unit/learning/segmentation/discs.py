@@ -11,7 +11,7 @@ from core.manifest import ImageRecord
 from tests.unit.jobs.inline import InlineRunner
 from tests.unit.jobs.pictures import record
 
-SIDE = 48
+SIDE = 32
 SKIN, SPOT = np.array([205, 160, 135]), np.array([115, 70, 60])
 
 
