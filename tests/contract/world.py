@@ -95,7 +95,7 @@ class World:
         """Return the parameters of a tiny run; KeyError for a kind that has none."""
         real = {"dataset_version_id": self.real}
         both = {"dataset_version_ids": [self.real, self.synthetic]}
-        return {
+        known: dict[str, dict[str, Any]] = {
             "import": {"upload_id": self.upload, "name": "tiny"},
             "import_asset": {"kind": "background", "upload_id": self.room, "name": "room"},
             "synthesize": {**real, "counts": {"mel": 70}, "sources": "all", "seed": 7},
@@ -122,7 +122,8 @@ class World:
             "noop": {},
             "sleep": {"seconds": 1.0},
             "crash": {"how": "signal", "until_claim": 2},
-        }[kind]
+        }
+        return known[kind]
 
     def run(self, kind: str, **params: Any) -> Job:
         """Run a job (its tiny parameters when none are given) that must succeed."""

@@ -77,6 +77,6 @@ def no_masks(pointer: str, images: int) -> InvalidInput:
     return invalid(
         pointer,
         f"None of the {images} images of this version has a mask: import them with the layout "
-        "masks, or make synthetic ones with a generator that draws masks (transplant)",
+        "masks, or make synthetic ones with a generator that draws masks (transplant, render3d)",
         code="no_masks",
     )
