@@ -35,8 +35,9 @@ class Backbone:
     weights or raises WeightsMissing with the command that brings them; ``build`` makes the network
     that maps N x 3 x size x size to N x dimension, in eval mode; with None it has random weights
     (benchmarks, which say so, and models whose weights are loaded over them). ``traceable``: by
-    torch.fx, so that batch norms can be folded into the convolutions before them; ``trainable``:
-    made for training end to end as well.
+    torch.fx, so that batch norms can be folded into the convolutions before them;
+    ``epoch_seconds``: processor seconds that an image takes in an epoch of training end to end
+    (``python -m tests.bench fit_finetune --full``), None where the network is not made for that.
     """
 
     name: str
@@ -49,7 +50,11 @@ class Backbone:
     licence: str
     summary: str
     traceable: bool = True
-    trainable: bool = False
+    epoch_seconds: float | None = None
+
+    @property
+    def trainable(self) -> bool:
+        return self.epoch_seconds is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,7 @@ def _fold_seconds(params: ExperimentParams, sizes: Sizes) -> float:
     from core.jobs.experiment_choices import arms_of, classifiers
     from core.learning.arms import COPYCAT
     from core.learning.contract import CLASSIFIERS
+    from core.learning.finetuning import relative_cost
     from core.learning.shares import COMBINED_SHARES, REAL_SHARES
 
     share = 1 - 1 / params.folds if params.design == "cv" else 0.8
@@ -153,7 +154,8 @@ def _fold_seconds(params: ExperimentParams, sizes: Sizes) -> float:
     dimension = known_dimension(params.backbone) or MEASURED_DIMENSION
     for place, (name, chosen) in enumerate(classifiers(params).items()):
         entry = CLASSIFIERS.get(name)
-        wide = dimension / MEASURED_DIMENSION if entry.sees == "features" else 1.0
+        on_features = entry.sees == "features"
+        wide = dimension / MEASURED_DIMENSION if on_features else relative_cost(params.backbone)
         for count in trained + ([] if place else [sizes.on_share(s) for s in more]):
             images = share * count
             final = entry.cost.seconds(images) * entry.passes(chosen)

@@ -12,6 +12,7 @@ from core.registry import Registry
 
 P = TypeVar("P", bound=BaseModel)
 
+COST_BACKBONE = "efficientnet_lite0"
 GRID_SIZE = 8
 """Candidates in the grid of every classifier: equal budgets need grids of one size."""
 
@@ -20,6 +21,7 @@ GRID_SIZE = 8
 class FitCost:
     """CPU seconds of a fit and its predictions on 1,280 features and 7 classes, or on pixels.
 
+    On pixels it is of COST_BACKBONE; core.learning.finetuning.relative_cost tells that of others.
     ``fixed`` is that of any fit, ``image`` is added for each training image. Measured by
     ``python -m tests.bench fits``.
     """

