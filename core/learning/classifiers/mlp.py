@@ -24,8 +24,8 @@ class MlpParams(BaseModel):
     "mlp",
     params=MlpParams,
     weighting="the loss",
-    cost=FitCost(fixed=0.05, image=0.0006),
-    inner_cost=FitCost(fixed=0.7, image=0.0012),
+    cost=FitCost(fixed=0.15, image=0.0009),
+    inner_cost=FitCost(fixed=1.2, image=0.0011),
     grid=[
         {"alpha": alpha, "hidden": hidden}
         for alpha, hidden in (
