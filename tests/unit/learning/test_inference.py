@@ -163,4 +163,4 @@ def test_many_models_on_few_groups_need_little_memory() -> None:
     bootstrap(labels, np.arange(40), decisions, 2, 10_000, 0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < kept + 300e6
+    assert peak < kept + 200e6
