@@ -40,10 +40,10 @@ class Background:
 
 def draw_background(rng: np.random.Generator, *, uploaded: bool = False) -> Background:
     """Draw a background; ``uploaded``: one of the pictures that came with the request."""
-    kind: Kind = "image" if uploaded else KINDS[int(rng.choice(3, p=[0.35, 0.35, 0.3]))]
+    kind: Kind = "image" if uploaded else KINDS[int(rng.choice(3, p=[0.45, 0.25, 0.3]))]
     blur = {
         "wall": rng.uniform(0.0, 0.02),
-        "drape": rng.uniform(0.004, 0.02),
+        "drape": rng.uniform(0.008, 0.035),
         "room": rng.uniform(0.02, 0.06),
         "image": rng.uniform(0.0, 0.012),
     }[kind]
@@ -58,17 +58,22 @@ def painted(background: Background, size: tuple[int, int], picture: Bytes | None
     if background.kind == "image":
         if picture is None:
             raise ValueError("a background of kind image needs a picture")
-        made = _cropped(picture, size, rng)
+        made = _blurred(_cropped(picture, size, rng), background.blur)
     else:
         scale = min(1.0, _SIDE / min(size))
         small = (max(8, round(width * scale)), max(8, round(height * scale)))
         paint = {"wall": _wall, "drape": _drape, "room": _room}[background.kind]
-        made = np.clip(paint(small, rng), 0.002, None).astype(np.float32)
+        made = _blurred(np.clip(paint(small, rng), 0.002, None), background.blur)
         made = np.asarray(cv2.resize(made, size, interpolation=cv2.INTER_CUBIC), np.float32)
-    sigma = background.blur * min(size)
-    if sigma > 0.3:
-        made = np.asarray(cv2.GaussianBlur(made, (0, 0), sigma), np.float32)
-    return np.asarray(np.maximum(made, 0) * background.brightness, np.float32)
+    return np.asarray(np.maximum(made, 0) * np.float32(background.brightness))
+
+
+def _blurred(light: Floats, blur: float) -> Floats:
+    """Return light blurred by a standard deviation over the shorter side."""
+    sigma = blur * min(light.shape[:2])
+    if sigma <= 0.3:
+        return light
+    return np.asarray(cv2.GaussianBlur(light, (0, 0), sigma), np.float32)
 
 
 def _cropped(picture: Bytes, size: tuple[int, int], rng: np.random.Generator) -> Floats:
@@ -121,10 +126,10 @@ def _drape(size: tuple[int, int], rng: np.random.Generator) -> Floats:
     angle = rng.uniform(0, math.pi)
     along = math.cos(angle) * x + math.sin(angle) * y
     across = -math.sin(angle) * x + math.cos(angle) * y
-    bend = 0.12 * _noise(size, 3, rng) + 0.04 * _noise(size, 7, rng)
+    bend = 0.05 * _noise(size, 2, rng) + 0.012 * _noise(size, 5, rng)
     folds = sum(
         strength * np.sin(2 * math.pi * (waves * (along + bend) + 0.4 * across + rng.random()))
-        for waves, strength in ((1.3, 1.0), (3.1, 0.45), (6.3, 0.16))
+        for waves, strength in ((1.1, 1.0), (2.3, 0.5), (4.7, 0.2))
     )
     height = np.asarray(folds, np.float32) * rng.uniform(0.01, 0.05)
     slope_x = np.gradient(height, axis=1) * min(size)

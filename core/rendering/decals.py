@@ -26,6 +26,8 @@ AREA_OFF = 0.05
 DEPTH_RANGE = 0.02
 """Metres that the skin under a lesion may vary in depth, at most."""
 _GRID = 64
+_AT_ONCE = 3
+"""Places that are looked down on together: mostly one of the first will do."""
 _AROUND = 1.2
 """Reach of a lesion with the skin around it that must be free, over its own."""
 
@@ -68,33 +70,36 @@ def fitting(
 ) -> tuple[Decal | None, Counter[str]]:
     """Return the lesion at the first place that takes it, and why those before did not."""
     refused: Counter[str] = Counter()
-    if not places:
-        return None, refused
-    areas, heights, states = _probe(target, lesion, places)
-    for number, place in enumerate(places):
-        reason = _refusal(lesion, place, earlier, areas[number], heights[number], states[number])
-        if reason is None:
-            return Decal(lesion, place, float(areas[number].sum())), refused
-        refused[reason] += 1
+    for first in range(0, len(places), _AT_ONCE):
+        some = places[first : first + _AT_ONCE]
+        for place, found in zip(some, _probe(target, lesion, some), strict=True):
+            reason = _refusal(lesion, place, earlier, found)
+            if reason is None:
+                return Decal(lesion, place, float(found.area.sum())), refused
+            refused[reason] += 1
     return None, refused
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What lies below a lesion, in a grid: area inside it, height and what it is."""
+
+    area: Floats
+    height: Floats
+    state: NDArray[np.int32]
+
+
 def _refusal(
-    lesion: Lesion,
-    place: Place,
-    earlier: Sequence[Decal],
-    areas: Floats,
-    heights: Floats,
-    states: NDArray[np.int32],
+    lesion: Lesion, place: Place, earlier: Sequence[Decal], found: _Found
 ) -> Refusal | None:
-    if (states == int(MISSED)).any():
+    if (found.state == int(MISSED)).any():
         return "off_body"
-    if (states == int(OFF_SKIN)).any():
+    if (found.state == int(OFF_SKIN)).any():
         return "not_skin"
-    seen = states != 0
-    if not seen.any() or float(np.ptp(heights[seen])) > DEPTH_RANGE:
+    seen = found.state != 0
+    if not seen.any() or float(np.ptp(found.height[seen])) > DEPTH_RANGE:
         return "not_flat"
-    if abs(float(areas.sum()) / lesion.area - 1) > AREA_OFF:
+    if abs(float(found.area.sum()) / lesion.area - 1) > AREA_OFF:
         return "stretched"
     for other in earlier:
         apart = float(np.linalg.norm(place.centre - other.place.centre))
@@ -103,9 +108,7 @@ def _refusal(
     return None
 
 
-def _probe(
-    target: Target, lesion: Lesion, places: Sequence[Place]
-) -> tuple[Floats, Floats, NDArray[np.int32]]:
+def _probe(target: Target, lesion: Lesion, places: Sequence[Place]) -> list[_Found]:
     shape = (len(places), _GRID, _GRID)
     outputs = [wp.zeros(shape, dtype=kind, device=target.device) for kind in (float, float, int)]
     wp.launch(
@@ -119,8 +122,8 @@ def _probe(
         outputs=outputs,
         device=target.device,
     )
-    areas, heights, states = (output.numpy() for output in outputs)
-    return areas, heights, states
+    read = (output.numpy() for output in outputs)
+    return [_Found(area, height, state) for area, height, state in zip(*read, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,6 +37,9 @@ _DRAWING = 3
 
 _GUTTER = 6
 """Texels that a material reaches beyond the edge of its chart, for whoever interpolates there."""
+
+_SLOPE = 1.3
+"""Standard deviation in texels."""
 
 _TEXTURES = {
     "lips": ("lips",),
@@ -72,8 +76,12 @@ def load_materials(folder: Path, model: AnnyModel, levels: int) -> tuple[Map, Ma
 
 
 def covering(materials: Map) -> Map:
-    """Return 255 where there is anything but skin."""
-    return np.where(materials > 0, np.uint8(255), np.uint8(0))
+    """Return 255 where there is anything but skin, 0 where there is skin, a slope in between.
+
+    The slope is even: where it is half way the border is a smooth line, not the stairs of texels.
+    """
+    drawn = np.where(materials > 0, np.uint8(255), np.uint8(0))
+    return np.asarray(cv2.GaussianBlur(drawn, (0, 0), _SLOPE), np.uint8)
 
 
 def _draw(model: AnnyModel, levels: int) -> tuple[Map, Map]:

@@ -24,13 +24,17 @@ NOTHING = 255
 
 
 class Target:
-    """A surface on a device, ready for rays; ``device`` is ``cpu`` or ``cuda``."""
+    """A surface on a device, ready for rays; ``device`` is ``cpu`` or ``cuda``.
+
+    ``part_of_vertex`` (V,) is the strongest part at each vertex, by number.
+    """
 
     def __init__(
         self, surface: Surface, device: str = "cpu", materials: Bytes | None = None
     ) -> None:
         """``materials`` (H, W) says by numbers of ``non_skin.MATERIALS`` what is not skin."""
         self.surface = surface
+        self.part_of_vertex = surface.part_weights.argmax(axis=1).astype(np.int32)
         self.device = device_name(device)
         with typed_memory_errors():
             self._points = array(surface.vertices, wp.vec3, self.device)
@@ -57,6 +61,7 @@ class Target:
         shape.normals = array(surface.normals, wp.vec3, self.device)
         shape.corner_uv = array(surface.corner_uv, wp.vec2, self.device)
         shape.weights = array(surface.part_weights, wp.float32, self.device)
+        shape.strongest = array(self.part_of_vertex, wp.int32, self.device)
         shape.parts = len(surface.parts)
         shape.non_skin = array(mask, wp.uint8, self.device)
         shape.masked = int(masked)

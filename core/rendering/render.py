@@ -9,18 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.rendering.backgrounds import painted
+from core.rendering.blends import blended
 from core.rendering.camera import Camera
 from core.rendering.hairs import grown
 from core.rendering.measuring import incidence, pixel_areas
 from core.rendering.raycast import Bytes, Floats, Target, View
 from core.rendering.runtime import in_tiles
 from core.rendering.scene import Scene
-from core.rendering.sensor import develop, exposed
-from core.rendering.shading import Lit, Look, Tile, light_up
+from core.rendering.sensor import defocused, develop, exposed
+from core.rendering.shading import Look, Tile, light_up
 from core.rendering.tone import measured_ita
 
 _SMALLEST_TILE = 16
 _FACING = 0.5
+_METERED = (slice(None, None, 2), slice(None, None, 2))
+"""Pixels that exposure and tone are measured on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Rendering:
     pixels: Bytes
     instance: NDArray[np.int32]
     view: View
-    areas: NDArray[np.float64]
+    areas: Floats
     record: dict[str, Any]
 
     @property
@@ -65,6 +68,7 @@ def render(target: Target, scene: Scene, *, rows: int | None = None) -> Renderin
         pixel=scene.pixel,
         seed=scene.seed,
     )
+    decals = blended(target, scene.skin, scene.decals, scene.blend, scene.pixel)
     step = rows or camera.height
     parts: list[Tile] = []
     for first in range(0, camera.height, step):
@@ -73,28 +77,43 @@ def render(target: Target, scene: Scene, *, rows: int | None = None) -> Renderin
             first,
             last,
             _SMALLEST_TILE,
-            lambda top, bottom: light_up(target, camera, look, scene.decals, (top, bottom)),
+            lambda top, bottom: light_up(target, camera, look, decals, (top, bottom)),
         )
     return _developed(scene, Tile.joined(parts))
 
 
 def _developed(scene: Scene, tile: Tile) -> Rendering:
-    view, lit, camera = tile.view, tile.lit, scene.camera
-    skin = view.skin > 0
-    factor = exposed(lit.light, lit.albedo, skin & (tile.instance == 0), scene.sensor.exposure)
-    light = lit.light * np.float32(factor)
-    behind = painted(scene.background, (camera.width, camera.height), scene.picture)
-    light = light + behind * (1 - lit.cover)[..., None]
+    lit, camera = tile.lit, scene.camera
+    factor = np.float32(_exposure(scene, tile))
+    light, cover = lit.light * factor, lit.cover
     if scene.hairs is not None:
-        hair, covered = grown(scene.hairs, view, camera, lit.card * np.float32(factor))
+        hair, covered = grown(scene.hairs, tile.view, camera, lit.card * factor)
         light = light * (1 - covered)[..., None] + hair
-    pixels = develop(np.asarray(light, np.float32), scene.sensor)
-    areas = pixel_areas(view, camera)
-    record = _record(scene, tile, areas, factor)
-    return Rendering(pixels, tile.instance, view, areas, record)
+        cover = cover * (1 - covered) + covered
+    seen = defocused(
+        np.concatenate([light, cover[..., None]], axis=-1),
+        tile.view.depth,
+        scene.focus,
+        camera.focal,
+        scene.sensor.aperture,
+    )
+    light, cover = seen[..., :3], seen[..., 3]
+    if cover.min() < 1:
+        behind = painted(scene.background, (camera.width, camera.height), scene.picture)
+        light = light + behind * (1 - cover)[..., None]
+    areas = pixel_areas(tile.view, camera)
+    record = _record(scene, tile, areas, float(factor))
+    return Rendering(develop(light, scene.sensor), tile.instance, tile.view, areas, record)
 
 
-def _record(scene: Scene, tile: Tile, areas: NDArray[np.float64], factor: float) -> dict[str, Any]:
+def _exposure(scene: Scene, tile: Tile) -> float:
+    """Return what the light is multiplied by: metered on every second pixel of bare skin."""
+    skin = (tile.view.skin > 0) & (tile.instance == 0)
+    light, albedo = tile.lit.light[_METERED], tile.lit.albedo[_METERED]
+    return exposed(light, albedo, skin[_METERED], scene.sensor.exposure)
+
+
+def _record(scene: Scene, tile: Tile, areas: Floats, factor: float) -> dict[str, Any]:
     taken = scene.taken
     shares = np.bincount(tile.instance.ravel(), minlength=len(scene.decals) + 1)[1:]
     return {
@@ -109,6 +128,7 @@ def _record(scene: Scene, tile: Tile, areas: NDArray[np.float64], factor: float)
         "sensor": scene.sensor.as_json(),
         "background": scene.background.as_json(),
         "hairs": None if scene.hairs is None else scene.hairs.as_json(),
+        "blend": scene.blend.name,
         "lesions_placed": len(scene.decals),
         "lesions": [
             {
@@ -131,14 +151,16 @@ def tone(camera: Camera, tile: Tile) -> dict[str, float | None]:
     The card lies on the skin where it is lit and faces the camera: what it sends back is known.
     """
     skin = (tile.view.skin > 0) & (tile.instance == 0) & (tile.lit.cover > 0.999)
-    lit: Lit = tile.lit
-    facing = skin & (incidence(tile.view, camera) > _FACING)
-    card: Floats = lit.card.mean(axis=-1)
+    facing = (skin & (incidence(tile.view, camera) > _FACING))[_METERED]
+    light, albedo, card = (
+        made[_METERED] for made in (tile.lit.light, tile.lit.albedo, tile.lit.card)
+    )
+    level = card.sum(axis=-1)
     if facing.any():
-        facing &= card >= np.median(card[facing])
-    by_card = lit.light[facing] / np.maximum(lit.card[facing], 1e-6)
+        facing &= level >= np.median(level[facing])
+    by_card = light[facing] / np.maximum(card[facing], 1e-6)
     return {
-        "albedo": _rounded(measured_ita(lit.albedo[skin])),
+        "albedo": _rounded(measured_ita(albedo[skin[_METERED]])),
         "grey_card": _rounded(measured_ita(by_card)),
     }
 

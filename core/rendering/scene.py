@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from core.rendering.backgrounds import Background, draw_background
+from core.rendering.blends import Blend, BlendName, open_blend
 from core.rendering.camera import Camera
 from core.rendering.decals import Decal, fitting, lay, place_at
 from core.rendering.hairs import Hairs, draw_hairs
 from core.rendering.lesions import Lesion
 from core.rendering.lights import Lighting, Rig, draw_lighting
 from core.rendering.measuring import incidence
-from core.rendering.raycast import Bytes, Target, View, cast
+from core.rendering.raycast import Bytes, Target, cast
 from core.rendering.sensor import Sensor, draw_sensor
 from core.rendering.skin import Skin
 from core.rendering.views import Mode, NoAcceptableView, Sites, Taken, take, told
@@ -28,6 +30,8 @@ _STEEP = 0.5
 _MOST_OF_VIEW = 1 / 3
 _MIDDLE = 0.22
 """Shift of the first lesion from the middle over the shorter side, standard deviation."""
+_PREVIEW = 160
+"""Pixels along the shorter side of the copy that places are looked for on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +50,29 @@ class Scene:
     seed: int
     refused: Mapping[str, Mapping[str, int]]
     picture: Bytes | None = None
+    blend: Blend = field(default_factory=Blend)
 
     @property
     def camera(self) -> Camera:
         return self.taken.camera
 
     @property
+    def focus(self) -> float:
+        """Metres to where the camera looks."""
+        return float(np.linalg.norm(self.camera.position - self.taken.focus))
+
+    @property
     def pixel(self) -> float:
         """Metres across a pixel where the camera looks."""
-        away = float(np.linalg.norm(self.camera.position - self.taken.focus))
-        return self.camera.pixel_size(away)
+        return self.camera.pixel_size(self.focus)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked of a scene; min_lesion is the least share of the image inside lesions."""
+    """What is asked of a scene; min_lesion is the least share of the image inside lesions.
+
+    ``weights_dir`` is where the blend ``deep_blend`` finds its network.
+    """
 
     mode: Mode
     size: tuple[int, int]
@@ -69,6 +81,8 @@ class Wanted:
     min_lesion: float = 0.0
     tries: int = 60
     hair: bool = True
+    blend: BlendName = "density"
+    weights_dir: Path | None = None
 
 
 def draw_scene(
@@ -82,8 +96,9 @@ def draw_scene(
     """Draw views and places until all ``lesions`` are shown as wanted.
 
     The first lesion goes near the middle, the others anywhere; NoAcceptableView after
-    ``wanted.tries`` views, with the counts of what was refused.
+    ``wanted.tries`` views, with the counts of what was refused; WeightsMissing before the first.
     """
+    blend = open_blend(wanted.blend, wanted.weights_dir)
     views: Counter[str] = Counter()
     places: Counter[str] = Counter()
     across = lesions[0].across if lesions else None
@@ -92,15 +107,15 @@ def draw_scene(
             sites, wanted.mode, wanted.size, rng, across=across, min_skin=wanted.min_skin,
             tries=wanted.tries, refused=views,
         )  # fmt: skip
-        view = cast(sites.target, taken.camera)
-        decals = _placed(sites.target, view, taken, lesions, places, rng)
+        decals = _placed(sites.target, taken.camera, lesions, places, rng)
         if decals is None:
             views["no_place"] += 1
-        elif _share(sites.target, view, taken.camera, decals) < wanted.min_lesion:
+        elif wanted.min_lesion > 0 and _share(sites.target, taken, decals) < wanted.min_lesion:
             views["little_lesion"] += 1
         else:
             refused = {"views": dict(views), "places": dict(+places)}
-            return _dressed(taken, skin, decals, wanted, refused, rng, pictures)
+            dressed = _dressed(taken, skin, decals, wanted, refused, rng, pictures)
+            return replace(dressed, blend=blend)
     raise NoAcceptableView(
         f"None of {wanted.tries} views of mode {wanted.mode.name} had room for the lesions "
         f"({told(views)}; places: {told(+places)}); ask for smaller or fewer lesions, lower "
@@ -143,18 +158,19 @@ def _dressed(
 
 def _placed(
     target: Target,
-    view: View,
-    taken: Taken,
+    camera: Camera,
     lesions: Sequence[Lesion],
     refused: Counter[str],
     rng: np.random.Generator,
 ) -> list[Decal] | None:
-    """Return all lesions at places that the view shows, or None when one finds none."""
+    """Return all lesions at places that the camera sees, or None when one finds none."""
     decals: list[Decal] = []
-    usable = (view.skin > 0) & (incidence(view, taken.camera) > _STEEP)
+    camera = _smaller(camera)
+    view = cast(target, camera)
+    usable = (view.skin > 0) & (incidence(view, camera) > _STEEP)
     for number, lesion in enumerate(lesions):
         rows, columns = _candidates(usable, number == 0, rng)
-        covered = lesion.area * (taken.camera.focal / view.depth[rows, columns]) ** 2
+        covered = lesion.area * (camera.focal / view.depth[rows, columns]) ** 2
         fits = covered <= _MOST_OF_VIEW * view.face.size
         refused["too_large"] += int((~fits).sum())
         points = view.position[rows, columns].astype(np.float64)[fits]
@@ -190,9 +206,16 @@ def _candidates(usable: Any, middle: bool, rng: np.random.Generator) -> tuple[An
     return all_rows[chosen], all_columns[chosen]
 
 
-def _share(target: Target, view: View, camera: Camera, decals: Sequence[Decal]) -> float:
-    """Return the share of the image inside lesions."""
+def _smaller(camera: Camera) -> Camera:
+    """Return the camera of a preview: the same view in fewer pixels."""
+    scale = min(1.0, _PREVIEW / min(camera.width, camera.height))
+    return camera.scaled(round(camera.width * scale), round(camera.height * scale))
+
+
+def _share(target: Target, taken: Taken, decals: Sequence[Decal]) -> float:
+    """Return the share of the image inside lesions, 1 when there are none to show."""
     if not decals:
         return 1.0
-    depth = float(np.median(view.depth[view.body]))
-    return float((lay(target, view, decals, camera.pixel_size(depth)).instance > 0).mean())
+    view = cast(target, taken.camera)
+    pixel = taken.camera.pixel_size(float(np.median(view.depth[view.body])))
+    return float((lay(target, view, decals, pixel).instance > 0).mean())

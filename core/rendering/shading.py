@@ -16,13 +16,14 @@ from core.rendering.camera import Camera
 from core.rendering.decals import Decal, lay
 from core.rendering.kernels.contours import contours
 from core.rendering.kernels.shade import Shaded, shade
+from core.rendering.kernels.smoothing import smooth_shares
 from core.rendering.kernels.visibility import Seen, visibility
 from core.rendering.lights import Lighting
 from core.rendering.raycast import Floats, Target, View, cast, eye
 from core.rendering.skin import Skin
 
-_HALO = 4
-"""Half rows beyond a tile that the shares seen are gathered from; the filter reaches 2."""
+_MARGIN = 8
+"""Rows beyond a tile that are cast with it: shares seen are gathered from 3 half rows around."""
 _REACH = 0.25
 """Metres within which surroundings are dimmed by the body."""
 
@@ -82,9 +83,9 @@ def light_up(
     target: Target, camera: Camera, look: Look, decals: Sequence[Decal], rows: tuple[int, int]
 ) -> Tile:
     """Shade the rows (first, last) of a view; any division into rows gives the same values."""
-    first, last = max(0, rows[0] - 1), min(camera.height, rows[1] + 1)
+    first, last = max(0, rows[0] - _MARGIN), min(camera.height, rows[1] + _MARGIN)
     view = cast(target, camera, (first, last))
-    seen, half = _visibility(target, camera, look, first, last)
+    seen, half = _visibility(target, camera, look, view)
     laid = lay(target, view, decals, look.pixel)
     shaded = _shade(target, camera, look, view, seen, half, laid.density)
     smooth, cover = _contours(target, camera, view, shaded)
@@ -93,14 +94,13 @@ def light_up(
     return Tile(view.rows(*rows), laid.instance[inner], lit)
 
 
-def _visibility(
-    target: Target, camera: Camera, look: Look, first: int, last: int
-) -> tuple[Any, int]:
-    low = max(0, first // 2 - _HALO)
-    high = min((camera.height + 1) // 2, last // 2 + _HALO + 1)
+def _visibility(target: Target, camera: Camera, look: Look, view: View) -> tuple[Any, int]:
+    """Return what every second pixel of a view sees, and the first of these half rows."""
+    low, high = (view.first + 1) // 2, (view.last + 1) // 2
     shape = (high - low, (camera.width + 1) // 2)
     seen = Seen()
-    for name, kind in (("shares", wp.vec4), ("depth", wp.float32), ("normal", wp.vec3)):
+    kinds = {"shares": wp.vec4, "even": wp.vec4, "depth": wp.float32, "normal": wp.vec3}
+    for name, kind in kinds.items():
         setattr(seen, name, wp.zeros(shape, dtype=kind, device=target.device))
     wp.launch(
         visibility,
@@ -108,6 +108,8 @@ def _visibility(
         inputs=[
             eye(camera),
             target.shape,
+            view.on_device,
+            view.first,
             lighting_on.on_device(look.lighting, target.device),
             low,
             look.rays,
@@ -117,6 +119,9 @@ def _visibility(
         ],
         device=target.device,
     )
+    half = wp.zeros(shape, dtype=wp.vec4, device=target.device)
+    for across, raw, even in ((True, seen.shares, half), (False, half, seen.even)):
+        wp.launch(smooth_shares, shape, inputs=[seen, across, raw, even], device=target.device)
     return seen, low
 
 

@@ -59,18 +59,18 @@ class Skin:
 def draw_skin(ita: float, rng: np.random.Generator) -> Skin:
     """Draw the skin of a person whose tone has an ITA, degrees."""
     melanin, blood = pigments(ita, float(rng.uniform(0.0, 1.0)))
-    even = min(1.0, max(0.35, (ita + 90) / 120))  # the same steps show more on dark skin
+    even = min(1.0, max(0.2, (ita + 75) / 110))  # the same steps show more on dark skin
     freckled = rng.random() < 0.45 and ita > 20
     return Skin(
         ita=ita,
         melanin=melanin,
         blood=blood,
-        mottle_melanin=float(rng.uniform(0.06, 0.14)) * even,
-        mottle_blood=float(rng.uniform(0.12, 0.28)) * even,
-        fine=float(rng.uniform(0.04, 0.09)),
+        mottle_melanin=float(rng.uniform(0.03, 0.09)) * even,
+        mottle_blood=float(rng.uniform(0.06, 0.18)) * even,
+        fine=float(rng.uniform(0.05, 0.1)) * max(0.4, even),
         freckles=float(rng.uniform(0.1, 0.9)) if freckled else 0.0,
         veins=float(rng.uniform(0.0, 0.8)) * (1.0 if ita > 25 else 0.3),
-        depth=float(rng.uniform(0.6, 1.3)),
+        depth=float(rng.uniform(0.35, 1.0)),
         pores=float(rng.uniform(0.3, 1.0)),
         gloss=float(rng.uniform(0.5, 1.2)),
         rough=float(rng.uniform(0.3, 0.44)),
@@ -112,14 +112,14 @@ def on_device(skin: Skin, device: str, flat: float = 1.0) -> Any:
     made.tone, made.relief, made.spots = baked.tone, baked.relief, baked.spots
     made.turn = wp.mat33(*_turn(rng).reshape(-1))
     made.offset = wp.vec3(*rng.uniform(0, 1, 3))
-    made.melanin, made.blood = skin.melanin, skin.blood
+    made.melanin, made.log_blood = skin.melanin, math.log(skin.blood / BLOOD[0])
     made.least = wp.vec2(MELANIN[0], BLOOD[0])
     made.steps_per_log = wp.vec2(
         *((STEPS - 1) / math.log(high / low) for low, high in (MELANIN, BLOOD))
     )
     made.mottle_melanin, made.mottle_blood = skin.mottle_melanin, skin.mottle_blood
     made.fine, made.freckles, made.veins = skin.fine, skin.freckles, skin.veins
-    made.depth, made.pores = skin.depth * flat, skin.pores
+    made.depth, made.flat, made.pores = skin.depth, flat, skin.pores
     return made
 
 

@@ -24,6 +24,8 @@ _NEAR = 0.01
 """Metres from the chosen point within which the centre ray must arrive."""
 _PREVIEW = 48
 """Pixels along the shorter side of the copy that skin is counted on."""
+_COVERED = 128
+"""Least value of a mask of what is not skin."""
 _FACING = 0.2
 """Least cosine between the normal of a point and the way to a camera on an orbit."""
 
@@ -120,7 +122,10 @@ class Taken:
 
 
 class Sites:
-    """Where on a surface a camera may look: triangles whose corners and middle are skin."""
+    """Where on a surface a camera may look: triangles whose corners are skin.
+
+    A triangle is of the part that is strongest at its first corner.
+    """
 
     def __init__(
         self, target: Target, prior: Mapping[str, float] | None = None, avoided: Sequence[str] = ()
@@ -132,19 +137,20 @@ class Sites:
         surface = target.surface
         self.target = target
         self.avoided = [surface.parts.index(name) for name in avoided if name in surface.parts]
-        corners = surface.vertices[surface.triangles].astype(np.float64)
-        cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        area = np.linalg.norm(cross, axis=1) / 2
-        self.part = surface.part_weights[surface.triangles].sum(axis=1).argmax(axis=1)
+        first, second, third = (surface.vertices[surface.triangles[:, n]] for n in range(3))
+        (ax, ay, az), (bx, by, bz) = (second - first).T, (third - first).T
+        area = np.sqrt(
+            (ay * bz - az * by) ** 2 + (az * bx - ax * bz) ** 2 + (ax * by - ay * bx) ** 2
+        )
+        self.part = target.part_of_vertex[surface.triangles[:, 0]]
         weight = area * _on_skin(target) * self._prior(prior)
         if not weight.sum() > 0:
             raise InvalidInput(
                 "There is no skin to look at on the parts that are asked for",
                 code="no_acceptable_view",
             )
-        self.corners = corners
         self.weight = weight
-        self.cumulated = np.cumsum(weight / weight.sum())
+        self.cumulated = np.cumsum(weight / weight.sum(), dtype=np.float64)
 
     @property
     def areas(self) -> dict[str, float]:
@@ -193,9 +199,11 @@ class Sites:
         root, second = math.sqrt(rng.random()), rng.random()
         weights = np.array([1 - root, root * (1 - second), root * second])
         surface = self.target.surface
-        normal = weights @ surface.normals[surface.triangles[face]].astype(np.float64)
+        corners = surface.triangles[face]
+        normal = weights @ surface.normals[corners].astype(np.float64)
         normal /= np.linalg.norm(normal)
-        return weights @ self.corners[face], normal, surface.parts[int(self.part[face])]
+        point = weights @ surface.vertices[corners].astype(np.float64)
+        return point, normal, surface.parts[int(self.part[face])]
 
 
 def take(
@@ -312,13 +320,16 @@ def _reason(
     return None
 
 
-def _on_skin(target: Target) -> NDArray[np.float64]:
-    """Return 1 for triangles whose corners and middle are skin, else 0."""
+def _on_skin(target: Target) -> NDArray[np.bool_]:
+    """Tell which triangles have skin at all corners."""
     surface = target.surface
     if surface.non_skin is None:
-        return np.ones(len(surface.triangles))
+        return np.ones(len(surface.triangles), np.bool_)
     mask = surface.non_skin
-    points = np.concatenate([surface.corner_uv, surface.corner_uv.mean(axis=1, keepdims=True)], 1)
-    columns = np.clip((points[..., 0] * mask.shape[1]).astype(int), 0, mask.shape[1] - 1)
-    rows = np.clip(((1 - points[..., 1]) * mask.shape[0]).astype(int), 0, mask.shape[0] - 1)
-    return np.asarray((mask[rows, columns] < 128).all(axis=1), np.float64)
+    rows, columns = mask.shape
+    skin = np.ones(len(surface.triangles), np.bool_)
+    for u, v in (surface.corner_uv[:, n].T for n in range(3)):
+        column = np.clip((u * columns).astype(np.int32), 0, columns - 1)
+        row = np.clip(((1 - v) * rows).astype(np.int32), 0, rows - 1)
+        skin &= mask[row, column] < _COVERED
+    return skin

@@ -30,10 +30,11 @@ _SPOT_CELLS = 8
 class Volumes:
     """Volumes (S, S, S, 4) on a device.
 
-    tone: four independent smooth noises, mean 0, standard deviation 1, waves of 1 to 1/16 period.
+    tone: four independent smooth noises, mean 0, standard deviation 1, waves of 1 to 1/16 period,
+    none of which stands out, so that nobody sees the period.
     relief: height, median 0, 1 from furrow to top, and its gradient per period; 12 cells a period.
-    spots: round spots 0..1 of many sizes (about 1/10 of the cells), pits (all cells), a random
-    number of the cell, 0; 8 cells a period.
+    spots: round spots 0..1 of many sizes (about 1/10 of the cells), pits (all cells), 8 cells a
+    period; two independent noises of waves of 1/7 to 1/20 period.
     """
 
     tone: Any
@@ -48,20 +49,25 @@ def volumes(device: str) -> Volumes:
 
 
 def _tone() -> Volume:
-    """Return noise whose spectrum falls as frequency^-2.4 between 1 and 16 waves a period."""
+    """Return noise whose spectrum falls as (frequency + 2)^-2.4 from 1 to 16 waves a period."""
     rng = np.random.default_rng(_SEED)
-    waves = np.fft.fftfreq(_TONE_SIDE, 1 / _TONE_SIDE)
-    half = np.fft.rfftfreq(_TONE_SIDE, 1 / _TONE_SIDE)
+    made = [_noise(_TONE_SIDE, (1, 16), 2.4, rng) for _ in range(4)]
+    return np.stack(made, axis=-1).astype(np.float32)
+
+
+def _noise(
+    side: int, band: tuple[int, int], slope: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return noise (side, side, side) of mean 0 and standard deviation 1 in a band of waves."""
+    waves = np.fft.fftfreq(side, 1 / side)
+    half = np.fft.rfftfreq(side, 1 / side)
     radius = np.sqrt(
         waves[:, None, None] ** 2 + waves[None, :, None] ** 2 + half[None, None, :] ** 2
     )
-    strength = np.where((radius >= 1) & (radius <= 16), np.maximum(radius, 1) ** -2.4, 0.0)
-    made = []
-    for _ in range(4):
-        white = np.fft.rfftn(rng.standard_normal((_TONE_SIDE,) * 3))
-        noise = np.fft.irfftn(white * strength, s=(_TONE_SIDE,) * 3, axes=(0, 1, 2))
-        made.append(noise / noise.std())
-    return np.stack(made, axis=-1).astype(np.float32)
+    strength = np.where((radius >= band[0]) & (radius <= band[1]), (radius + 2) ** -slope, 0.0)
+    white = np.fft.rfftn(rng.standard_normal((side,) * 3))
+    noise = np.fft.irfftn(white * strength, s=(side,) * 3, axes=(0, 1, 2))
+    return np.asarray(noise / noise.std())
 
 
 def _cells(side: int, cells: int, rng: np.random.Generator) -> tuple[Volume, Volume, Any]:
@@ -93,5 +99,5 @@ def _spots() -> Volume:
     t = np.clip(1.3 - nearest / radius[owner], 0, 1)
     freckles = t * t * (3 - 2 * t) * strength[owner]
     pits = np.clip(1 - nearest / 0.3, 0, 1) ** 2
-    chance = rng.random(count)[owner]
-    return np.stack([freckles, pits, chance, np.zeros_like(pits)], axis=-1).astype(np.float32)
+    grain = [_noise(_SPOT_SIDE, (7, 20), 1.0, rng) for _ in range(2)]
+    return np.stack([freckles, pits, *grain], axis=-1).astype(np.float32)

@@ -41,8 +41,12 @@ def matte(inside: Inside, softness: float) -> Floats:
 
 def lay(skin: Floats, density: Floats, over: Floats) -> Floats:
     """Lay density over skin: light x (0.05 + 0.95 exp(-density))."""
-    passed = _THROUGH + (1 - _THROUGH) * np.exp(-density * over[..., None])
-    return np.asarray(skin + np.log(passed), np.float32)
+    return np.asarray(skin - absorbed(density * over[..., None]), np.float32)
+
+
+def absorbed(density: Floats) -> Floats:
+    """Return by how much log light falls below a density: some comes back from above it."""
+    return np.asarray(-np.log(_THROUGH + (1 - _THROUGH) * np.exp(-density)), np.float32)
 
 
 def paste(skin: Floats, lesion: Floats, over: Floats) -> Floats:

@@ -6,10 +6,12 @@ threads are the same bytes, see ``tests/unit/rendering/test_shading.py``).
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -35,53 +37,86 @@ BODIES = Path("build/bodies")
 
 
 @cache
-def _sites() -> Sites:
+def sites() -> Sites:
+    """Return a body that is ready for views."""
     runtime.start()
-    body = sample_body(1)
+    return _body(1)
+
+
+def _body(seed: int) -> Sites:
+    body = sample_body(seed)
     target = Target(body_surface(body, BODIES), materials=materials(body, BODIES))
     return Sites(target, avoided=("head",))
 
 
-def _lesion(number: int) -> Lesion:
-    pixels, mask = draw(Drawing(f"PROC_{number}", "mel", number, 0), seed=11, size=224)
+@cache
+def _photograph(number: int) -> tuple[np.ndarray, np.ndarray]:
+    return draw(Drawing(f"PROC_{number}", "mel", number, 0), seed=11, size=224)
+
+
+def lesion(number: int) -> Lesion:
+    """Return a lesion lifted off a drawn photograph, which is drawn once."""
+    pixels, mask = _photograph(number)
     return lifted(pixels, mask >= 128, 0.012)
 
 
+def made(on: Sites, side: int, rays: int, seed: int) -> dict[str, bytes]:
+    """Return a clinical image with one lesion and all of its annotations, encoded."""
+    rng = np.random.default_rng(seed)
+    wanted = Wanted(MODES["clinical"], (side, side), rays=rays)
+    scene = draw_scene(on, draw_skin(30, rng), [lesion(seed)], wanted, rng)
+    rendering = render(on.target, scene)
+    pixels = cv2.imencode(".jpg", rendering.pixels[..., ::-1])[1].tobytes()
+    return files(rendering, on.target.surface.parts, ["mel"]) | {"image": pixels}
+
+
 def images(side: int, rays: int, least: float) -> Callable[[bool], Row]:
-    """Return a row: clinical images with one lesion and all annotations, on two cores."""
+    """Return a row: images written with everything, on two cores, each body seen VIEWS times."""
 
     def row(_full: bool) -> Row:
-        sites = _sites()
-        with tempfile.TemporaryDirectory() as folder:
-            _make(sites, side, rays, 0, Path(folder))
-            start = time.process_time()
-            for seed in range(VIEWS):
-                _make(sites, side, rays, seed, Path(folder))
-        start_body = time.process_time()
-        body_surface(sample_body(2), BODIES)
-        body = time.process_time() - start_body
-        seconds = (start_body - start + body) / VIEWS
-        note = f"{seconds:.3f} processor s an image, {body:.2f} s a body of {VIEWS}; {rays} rays"
+        _written(sites(), side, rays, 1)
+        seconds = min(_processor(partial(_written, sites(), side, rays)) for _ in range(2))
+        body = min(_processor(partial(_body, 2)) for _ in range(2))
+        note = f"{seconds / VIEWS:.3f} processor s an image, {body:.2f} s a body of {VIEWS}; "
         return bound_row(
             f"render_{side}" + ("" if rays == 1 else "_rays"),
-            CORES / seconds,
+            CORES * VIEWS / (seconds + body),
             "images/s",
             least,
             "least",
-            note=note,
+            note=note + f"{rays} rays",
         )
 
     return row
 
 
-def _make(sites: Sites, side: int, rays: int, seed: int, folder: Path) -> None:
-    rng = np.random.default_rng(seed)
-    wanted = Wanted(MODES["clinical"], (side, side), rays=rays)
-    scene = draw_scene(sites, draw_skin(30, rng), [_lesion(seed)], wanted, rng)
-    made = render(sites.target, scene)
-    cv2.imwrite(str(folder / f"{seed}.jpg"), made.pixels[..., ::-1])
-    for name, data in files(made, sites.target.surface.parts, ["mel"]).items():
-        (folder / f"{seed}_{name}").write_bytes(data)
+def _written(on: Sites, side: int, rays: int, views: int = VIEWS) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(views):
+            for name, data in made(on, side, rays, seed).items():
+                Path(folder, f"{seed}_{name}").write_bytes(data)
+
+
+def preview(_full: bool) -> Row:
+    """Eight images of a new body in a process that has rendered before: seconds of one core."""
+    _written(sites(), 512, 4, 1)
+    seconds = _processor(lambda: _written(_body(3), 512, 4))
+    return bound_row("render_preview", seconds, "s", 5.0, note="8 images at 512 px, one core")
+
+
+def memory(name: str, size: int, label: str) -> Callable[[bool], Row]:
+    """Return a row: the peak of a process that does one thing."""
+
+    def row(_full: bool) -> Row:
+        command = [sys.executable, "-m", "tests.bench.render_memory", name, str(size)]
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        peak, seconds = float(told[-2]) / 1e9, float(told[-1])
+        note = (
+            f"the whole process; mesh read in {seconds:.1f} s" if seconds else "the whole process"
+        )
+        return bound_row(label, peak, "GB", 3.0, note=note)
+
+    return row
 
 
 def rays(_full: bool) -> Row:
@@ -89,15 +124,15 @@ def rays(_full: bool) -> Row:
     from embreex.mesh_construction import TriangleMesh
     from embreex.rtcore_scene import EmbreeScene
 
-    sites = _sites()
-    surface = sites.target.surface
+    target = sites().target
+    surface = target.surface
     camera = aim(np.array([0.2, -2.2, 1.1]), np.array([0, 0, 1.0]), 0, np.radians(40), (512, 512))
     scene = EmbreeScene()
     TriangleMesh(scene, surface.vertices, surface.triangles)
     directions = camera.directions().reshape(-1, 3)
     origins = np.repeat(camera.position[None].astype(np.float32), len(directions), axis=0)
     sides = (
-        lambda: cast(sites.target, camera),
+        lambda: cast(target, camera),
         lambda: scene.run(origins, directions, output=1),
     )
     seconds = [[_processor(run) for run in sides] for _ in range(4)][1:]
@@ -116,5 +151,9 @@ ROWS: dict[str, Callable[[bool], Row]] = {
     "render_256": images(256, 1, 8.0),
     "render_512": images(512, 1, 4.0),
     "render_512_rays": images(512, 16, 1.0),
+    "render_preview": preview,
+    "render_memory": memory("image", 512, "render_memory"),
+    "render_memory_1024": memory("image", 1024, "render_memory_1024"),
+    "render_mesh": memory("mesh", 1_000_000, "render_mesh"),
     "render_rays": rays,
 }

@@ -19,8 +19,7 @@ OFF_SKIN = wp.constant(3)
 class Decals:
     """Per lesion: centre, normal, axes across and down, reach and texel in metres, and a texture.
 
-    Textures stand behind each other in ``texels`` from ``start``: optical density times matte, and
-    1 inside the lesion.
+    Textures stand behind each other in ``texels`` from ``start``: density, and 1 inside the lesion.
     """
 
     count: int

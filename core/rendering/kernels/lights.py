@@ -27,13 +27,15 @@ class Lights:
 
 
 @wp.func
-def radiance(lights: Lights, direction: wp.vec3, sharpness: float) -> wp.vec3:
-    """Return the environment's light from a direction; ``sharpness`` 1 is diffuse."""
-    t = wp.clamp(0.5 + 0.5 * sharpness * direction[2], 0.0, 1.0)
+def radiance(lights: Lights, direction: wp.vec3, sharp: bool) -> wp.vec3:
+    """Return the environment's light from a direction: around it, or as a mirror shows it."""
+    spread = wp.where(sharp, 0.45, 0.3)
+    t = wp.clamp(0.5 + spread * direction[2], 0.0, 1.0)
     found = lights.ground * (1.0 - t) + lights.sky * t
     for box in range(2):
         facing = wp.max(wp.dot(direction, lights.box_direction[box]), 0.0)
-        found += lights.box_colour[box] * wp.pow(facing, 1.0 + 5.0 * (sharpness - 0.6))
+        lobe = wp.where(sharp, facing * facing * wp.sqrt(facing), facing)
+        found += lights.box_colour[box] * lobe
     return found
 
 

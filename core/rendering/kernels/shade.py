@@ -6,12 +6,14 @@ from core.rendering.kernels.lights import Lights, radiance
 from core.rendering.kernels.primary import Hits
 from core.rendering.kernels.shapes import Eye, look
 from core.rendering.kernels.skin import Skin, skin_at
-from core.rendering.kernels.visibility import Seen, shares_at
+from core.rendering.kernels.smoothing import shares_at
+from core.rendering.kernels.visibility import Seen
 
 wp.set_module_options({"enable_backward": False})
 
-THROUGH = wp.constant(0.05)
-"""Share of the light that comes back whatever a lesion absorbs."""
+
+GRAZING = wp.constant(0.16)
+"""How much of what smooth skin would mirror at grazing angles is left by its relief and down."""
 
 
 @wp.struct
@@ -84,11 +86,27 @@ def from_texture(texture: wp.array3d[wp.uint8], uv: wp.vec2) -> wp.vec3:
 
 @wp.func
 def material_at(materials: wp.array2d[wp.uint8], uv: wp.vec2) -> int:
+    """Return what lies at ``uv`` (v up); at the border of skin what is nearest and not skin."""
     rows = materials.shape[0]
     columns = materials.shape[1]
-    row = wp.clamp(int((1.0 - uv[1]) * float(rows)), 0, rows - 1)
-    column = wp.clamp(int(uv[0] * float(columns)), 0, columns - 1)
-    return int(materials[row, column])
+    x = uv[0] * float(columns)
+    y = (1.0 - uv[1]) * float(rows)
+    column = wp.clamp(int(x), 0, columns - 1)
+    row = wp.clamp(int(y), 0, rows - 1)
+    found = int(materials[row, column])
+    best = float(1.0e9)
+    if found == 0:
+        for i in range(-2, 3):
+            for j in range(-2, 3):
+                r = wp.clamp(row + i, 0, rows - 1)
+                c = wp.clamp(column + j, 0, columns - 1)
+                dx = float(c) + 0.5 - x
+                dy = float(r) + 0.5 - y
+                away = dx * dx + dy * dy
+                if away < best and materials[r, c] != wp.uint8(0):
+                    best = away
+                    found = int(materials[r, c])
+    return found
 
 
 @wp.func
@@ -104,7 +122,9 @@ def ggx(facing: float, to_eye: float, to_light: float, rough: float) -> float:
 
 @wp.func
 def fresnel(mirrored: float, cosine: float) -> float:
-    return mirrored + (1.0 - mirrored) * wp.pow(1.0 - wp.clamp(cosine, 0.0, 1.0), 5.0)
+    grazing = 1.0 - wp.clamp(cosine, 0.0, 1.0)
+    squared = grazing * grazing
+    return mirrored + (1.0 - mirrored) * squared * squared * grazing
 
 
 @wp.func
@@ -176,12 +196,9 @@ def shade(
     bump = patch.slope - normal * wp.dot(patch.slope, normal)
     rough_normal = wp.normalize(normal - bump)
     od = density[row, column]
-    passed = wp.vec3(
-        THROUGH + (1.0 - THROUGH) * wp.exp(-od[0]),
-        THROUGH + (1.0 - THROUGH) * wp.exp(-od[1]),
-        THROUGH + (1.0 - THROUGH) * wp.exp(-od[2]),
-    )
-    albedo = wp.cw_mul(patch.albedo, passed)
+    albedo = patch.albedo
+    if od[0] != 0.0 or od[1] != 0.0 or od[2] != 0.0:
+        albedo = wp.cw_mul(albedo, wp.vec3(wp.exp(-od[0]), wp.exp(-od[1]), wp.exp(-od[2])))
     half_row = 0.5 * float(first_row + row) - float(first_half)
     shares = shares_at(seen, half_row, 0.5 * float(column), depth, normal)
     diffuse = wp.vec3(0.0, 0.0, 0.0)
@@ -204,13 +221,13 @@ def shade(
             lobes = one * (1.0 - gloss.share) + two * gloss.share
             weight = lobes * fresnel(gloss.mirrored, wp.dot(halfway, view)) * rough
             mirror += shine * (3.14159265 * weight * shares[light])
-    around = radiance(lights, rough_normal, 0.6)
+    around = radiance(lights, rough_normal, False)
     open_sky = shares[3]
     for c in range(3):
         diffuse[c] = diffuse[c] + around[c] * bounced(open_sky, albedo[c])
     reflected = rough_normal * (2.0 * wp.dot(rough_normal, view)) - view
-    sheen = fresnel(gloss.mirrored, to_eye) * (1.0 - 0.55 * gloss.rough)
-    mirror += radiance(lights, reflected, 0.9) * (sheen * open_sky * open_sky)
+    sheen = gloss.mirrored + GRAZING * (fresnel(gloss.mirrored, to_eye) - gloss.mirrored)
+    mirror += radiance(lights, reflected, True) * (sheen * open_sky * open_sky)
     shaded.light[row, column] = wp.cw_mul(albedo, diffuse) + mirror * strength
     shaded.albedo[row, column] = patch.albedo
     shaded.card[row, column] = diffuse

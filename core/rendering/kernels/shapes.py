@@ -32,6 +32,7 @@ class Shape:
     normals: wp.array[wp.vec3]
     corner_uv: wp.array2d[wp.vec2]
     weights: wp.array2d[float]
+    strongest: wp.array[wp.int32]
     parts: int
     non_skin: wp.array2d[wp.uint8]
     masked: int
@@ -66,30 +67,47 @@ def texture_uv(shape: Shape, face: int, u: float, v: float) -> wp.vec2:
 
 @wp.func
 def strongest_part(shape: Shape, face: int, u: float, v: float) -> int:
-    """Return the part with the largest interpolated weight, the first one of equals."""
+    """Return the part with the largest interpolated weight, the first one of equals.
+
+    A part that is the strongest at all corners is so in between.
+    """
     corner = shape.triangles[face]
+    part = shape.strongest[corner[0]]
+    if part == shape.strongest[corner[1]] and part == shape.strongest[corner[2]]:
+        return part
     w = 1.0 - u - v
     best = int(0)
     most = float(-1.0)
-    for part in range(shape.parts):
+    for other in range(shape.parts):
         weight = (
-            shape.weights[corner[0], part] * u
-            + shape.weights[corner[1], part] * v
-            + shape.weights[corner[2], part] * w
+            shape.weights[corner[0], other] * u
+            + shape.weights[corner[1], other] * v
+            + shape.weights[corner[2], other] * w
         )
         if weight > most:
             most = weight
-            best = part
+            best = other
     return best
 
 
 @wp.func
 def is_skin(shape: Shape, uv: wp.vec2) -> bool:
-    """Return whether the mask of what is not skin is off at ``uv`` (v up)."""
+    """Return whether the mask of what is not skin is off at ``uv`` (v up): half way between texels.
+
+    Bilinear, so that borders are lines and not the stairs of texels.
+    """
     if shape.masked == 0:
         return True
     rows = shape.non_skin.shape[0]
     columns = shape.non_skin.shape[1]
-    column = wp.clamp(int(uv[0] * float(columns)), 0, columns - 1)
-    row = wp.clamp(int((1.0 - uv[1]) * float(rows)), 0, rows - 1)
-    return shape.non_skin[row, column] < wp.uint8(128)
+    x = wp.clamp(uv[0] * float(columns) - 0.5, 0.0, float(columns) - 1.0)
+    y = wp.clamp((1.0 - uv[1]) * float(rows) - 0.5, 0.0, float(rows) - 1.0)
+    j = int(x)
+    i = int(y)
+    j1 = wp.min(j + 1, columns - 1)
+    i1 = wp.min(i + 1, rows - 1)
+    u = x - float(j)
+    v = y - float(i)
+    high = float(shape.non_skin[i, j]) * (1.0 - u) + float(shape.non_skin[i, j1]) * u
+    low = float(shape.non_skin[i1, j]) * (1.0 - u) + float(shape.non_skin[i1, j1]) * u
+    return high * (1.0 - v) + low * v < 127.5

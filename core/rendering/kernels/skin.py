@@ -12,7 +12,10 @@ PALE = wp.constant(0.02)
 
 @wp.struct
 class Skin:
-    """Volume fractions of pigments, the table of colours, strengths of variation, and its place."""
+    """The table of colours, pigments, strengths of variation, and its place.
+
+    melanin is a volume fraction, log_blood the log of one over the least of the table.
+    """
 
     table: wp.array2d[wp.vec3]
     tone: wp.array3d[wp.vec4]
@@ -21,7 +24,7 @@ class Skin:
     turn: wp.mat33
     offset: wp.vec3
     melanin: float
-    blood: float
+    log_blood: float
     least: wp.vec2
     steps_per_log: wp.vec2
     mottle_melanin: float
@@ -30,6 +33,7 @@ class Skin:
     freckles: float
     veins: float
     depth: float
+    flat: float
     pores: float
 
 
@@ -83,12 +87,12 @@ def skin_at(skin: Skin, position: wp.vec3, pixel: float) -> Patch:
     slope = wp.vec3(0.0, 0.0, 0.0)
     seen = shown(0.0016, pixel)
     if seen > 0.0:
-        near = look_up(skin.tone, place / 0.0061 + wp.vec3(0.13, 0.57, 0.91))
-        melanin += skin.fine * seen * near[0]
-        blood += 1.6 * skin.fine * seen * near[1]
+        near = look_up(skin.spots, place / 0.0377 + wp.vec3(0.13, 0.57, 0.91))
+        melanin += skin.fine * seen * near[2]
+        blood += 1.6 * skin.fine * seen * near[3]
     seen = shown(0.003, pixel)
     if seen > 0.0:
-        coarse = furrows(skin, place, 0.026, 0.55, 0.00016 * skin.depth)
+        coarse = furrows(skin, place, 0.026, 0.55, 0.00007 * skin.depth)
         strength = seen * wp.clamp(0.55 + 0.5 * middle[2], 0.0, 1.0)
         melanin += 0.05 * skin.depth * strength * (-coarse[0])
         slope += wp.vec3(coarse[1], coarse[2], coarse[3]) * strength
@@ -108,8 +112,8 @@ def skin_at(skin: Skin, position: wp.vec3, pixel: float) -> Patch:
     seen = skin.pores * shown(0.0006, pixel)
     if seen > 0.0:
         pits = look_up(skin.spots, place / 0.0118)
-        blood += 0.25 * seen * pits[1]
-        melanin += 0.2 * seen * pits[1]
+        blood -= 0.5 * seen * pits[1]
+        melanin -= 0.35 * seen * pits[1]
     seen = skin.freckles * shown(0.004, pixel)
     if seen > 0.0:
         bent = place + wp.vec3(middle[3], middle[2], middle[0]) * 0.0009
@@ -119,7 +123,7 @@ def skin_at(skin: Skin, position: wp.vec3, pixel: float) -> Patch:
         spot = seen * patchy * (first[0] + 0.6 * other[0])
     pigment = skin.melanin + (skin.melanin + PALE) * (wp.exp(melanin) - 1.0) + 0.05 * spot
     row = wp.log(wp.max(pigment, skin.least[0]) / skin.least[0]) * skin.steps_per_log[0]
-    column = (wp.log(skin.blood / skin.least[1]) + blood) * skin.steps_per_log[1]
+    column = (skin.log_blood + blood) * skin.steps_per_log[1]
     made = Patch()
     made.albedo = colour_at(skin.table, row, column)
     if skin.veins > 0.0:
@@ -127,5 +131,5 @@ def skin_at(skin: Skin, position: wp.vec3, pixel: float) -> Patch:
         line = deep[0] / 0.07
         vein = skin.veins * wp.exp(-line * line) * wp.clamp(deep[1], 0.0, 1.0)
         made.albedo = wp.cw_mul(made.albedo, wp.vec3(1.0 - 0.10 * vein, 1.0 - 0.03 * vein, 1.0))
-    made.slope = slope
+    made.slope = slope * skin.flat
     return made

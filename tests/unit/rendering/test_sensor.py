@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.rendering.sensor import Sensor, compressed, develop, draw_sensor, exposed
+from core.rendering.sensor import Sensor, compressed, defocused, develop, draw_sensor, exposed
 
 CLEAN = Sensor(
     exposure=0.0, balance=(1.0, 1.0), blur=0.0, vignette=0.0, shot=0.0, read=0.0, contrast=1.0,
@@ -58,14 +58,14 @@ def test_the_same_seed_is_the_same_photograph() -> None:
     assert not np.array_equal(develop(light, sensor), develop(light, other))
 
 
-def test_exposure_follows_light_and_half_of_the_tone() -> None:
+def test_exposure_follows_light_and_most_of_the_tone() -> None:
     light, albedo = grey(0.1), grey(0.5)
     skin = np.ones((64, 64), np.bool_)
     factor = exposed(light, albedo, skin, 0.0)
     assert exposed(grey(0.3), albedo, skin, 0.0) == pytest.approx(factor / 3)
     assert exposed(light, albedo, skin, 1.0) == pytest.approx(2 * factor)
     dark = exposed(grey(0.025), grey(0.125), skin, 0.0) * 0.025
-    assert dark == pytest.approx(0.5 * factor * 0.1)
+    assert dark == pytest.approx(0.25**0.7 * factor * 0.1)
     assert exposed(light, albedo, ~skin, 0.0) == 1.0
 
 
@@ -73,6 +73,22 @@ def test_highlights_bound_the_exposure() -> None:
     light, skin = grey(0.1), np.ones((64, 64), np.bool_)
     light[:8] = 2.0
     assert exposed(light, grey(0.5), skin, 0.0) * 2.0 <= 1.16
+
+
+def test_what_is_out_of_focus_is_blurred_as_the_aperture_says() -> None:
+    """A dot at twice the focus: a disc of aperture x focal / focus / 2 pixels; light is kept."""
+    seen = np.zeros((65, 65, 4), np.float32)
+    seen[32, 32] = 1.0
+    y, x = np.mgrid[0:65, 0:65] - 32
+    for aperture, sigma in ((0.0015, 1.5), (0.004, 4.0)):
+        near = defocused(seen, np.full((65, 65), 0.25, np.float32), 0.25, 2000.0, aperture)
+        assert np.array_equal(near, seen)
+        far = defocused(seen, np.full((65, 65), 0.5, np.float32), 0.25, 2000.0, aperture)
+        assert far[..., 0].sum() == pytest.approx(1.0, abs=0.01)
+        spread = np.sqrt((far[..., 3] * (x**2 + y**2)).sum() / 2)
+        assert spread == pytest.approx(sigma, rel=0.15)
+    nothing = np.zeros((65, 65), np.float32)
+    assert np.array_equal(defocused(seen, nothing, 0.25, 2000.0, 0.01), seen)
 
 
 def test_jpeg_is_lossy_below_100() -> None:
