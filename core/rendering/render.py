@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from core.rendering.backgrounds import painted
 from core.rendering.blends import blended
 from core.rendering.camera import Camera
+from core.rendering.floors import with_floor
 from core.rendering.hairs import grown
 from core.rendering.measuring import incidence, pixel_areas
 from core.rendering.raycast import Bytes, Floats, Target, View
@@ -79,10 +80,10 @@ def render(target: Target, scene: Scene, *, rows: int | None = None) -> Renderin
             _SMALLEST_TILE,
             lambda top, bottom: light_up(target, camera, look, decals, (top, bottom)),
         )
-    return _developed(scene, Tile.joined(parts))
+    return _developed(target, scene, Tile.joined(parts))
 
 
-def _developed(scene: Scene, tile: Tile) -> Rendering:
+def _developed(target: Target, scene: Scene, tile: Tile) -> Rendering:
     lit, camera = tile.lit, scene.camera
     factor = np.float32(_exposure(scene, tile))
     light, cover = lit.light * factor, lit.cover
@@ -99,11 +100,19 @@ def _developed(scene: Scene, tile: Tile) -> Rendering:
     )
     light, cover = seen[..., :3], seen[..., 3]
     if cover.min() < 1:
-        behind = painted(scene.background, (camera.width, camera.height), scene.picture)
-        light = light + behind * (1 - cover)[..., None]
+        light = light + _behind(target, scene) * (1 - cover)[..., None]
     areas = pixel_areas(tile.view, camera)
     record = _record(scene, tile, areas, float(factor))
     return Rendering(develop(light, scene.sensor), tile.instance, tile.view, areas, record)
+
+
+def _behind(target: Target, scene: Scene) -> Floats:
+    """Return the background; those who stand before a procedural one stand on a floor."""
+    background, camera = scene.background, scene.camera
+    made = painted(background, (camera.width, camera.height), scene.picture)
+    if background.kind == "image" or not scene.mode.upright:
+        return made
+    return with_floor(made, camera, background.seed, target.surface.vertices)
 
 
 def _exposure(scene: Scene, tile: Tile) -> float:

@@ -58,7 +58,7 @@ class Skin:
 
 def draw_skin(ita: float, rng: np.random.Generator) -> Skin:
     """Draw the skin of a person whose tone has an ITA, degrees."""
-    melanin, blood = pigments(ita, float(rng.uniform(0.0, 1.0)))
+    melanin, blood = pigments(ita, float(rng.uniform(0.3, 1.0)))
     even = min(1.0, max(0.2, (ita + 75) / 110))  # the same steps show more on dark skin
     freckled = rng.random() < 0.45 and ita > 20
     return Skin(
@@ -151,7 +151,7 @@ def _paint(skin: Skin) -> NDArray[np.float32]:
     cloth, hair = (*skin.cloth, 1.0), (*skin.hair_colour, 1.0)
     by_name = {
         "skin": cloth,  # not skin, and nothing is known of it
-        "eye": (0.55, 0.5, 0.46, 1.0),
+        "eye": (0.26, 0.22, 0.19, 1.0),  # white and iris, as they look from afar
         "eye_socket": (0.8, 0.55, 0.5, 0.0),
         "mouth": (0.25, 0.06, 0.05, 1.0),
         "lips": (0.95, 0.62, 0.62, 0.0),
