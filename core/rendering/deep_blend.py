@@ -89,9 +89,9 @@ def load(weights: Weights, device: str = "cpu") -> Layers:
 def blended(skin: Floats, lesion: Floats, over: Floats, layers: Layers) -> Floats:
     """Return log light (H, W, 3) of the lesion joined to the skin; all three as in ``blending``."""
     size = _size(over.shape)
-    small = [_resized(values, size) for values in (skin, lesion, over)]
-    start = paste(*small)
-    made = _optimised(*small, layers)
+    below, source, matte = (_resized(values, size) for values in (skin, lesion, over))
+    start = paste(below, source, matte)
+    made = _optimised(below, source, matte, layers)
     height, width = over.shape
     change = _resized(made - start, (width, height)) * (over > 0)[..., None]
     return np.asarray(paste(skin, lesion, over) + change, np.float32)

@@ -93,7 +93,7 @@ def exposed(light: Floats, albedo: Floats, skin: NDArray[np.bool_], stops: float
     seen = _brightest(light)[skin]
     level, brightest = np.percentile(seen, (50, _BRIGHTEST))
     true = float(np.median(_brightest(albedo)[skin]))
-    wanted = 0.62 * (max(true, 0.01) / 0.6) ** _FOLLOWED
+    wanted = 0.62 * math.pow(max(true, 0.01) / 0.6, _FOLLOWED)
     factor = wanted / max(float(level), 1e-6) * math.exp2(stops)
     return min(factor, 1.15 / max(float(brightest), 1e-6))
 

@@ -116,7 +116,7 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.manual_seed(5)
     path = tmp_path_factory.mktemp("weights") / "vgg16-397923af.pth"
-    stored = {}
+    stored: dict[str, Any] = {}
     for block in deep_blend._BLOCKS:
         for number, before, after in block:
             layer = torch.nn.Conv2d(before, after, 3)
