@@ -56,7 +56,7 @@ class Target:
         surface, shape = self.surface, Shape()
         masked = surface.non_skin is not None
         mask = surface.non_skin if masked else np.zeros((1, 1), np.uint8)
-        shape.mesh = self.mesh.id
+        shape.mesh, shape.points = self.mesh.id, self._points
         shape.triangles = array(surface.triangles, wp.vec3i, self.device)
         shape.normals = array(surface.normals, wp.vec3, self.device)
         shape.corner_uv = array(surface.corner_uv, wp.vec2, self.device)
@@ -164,8 +164,8 @@ def cast(target: Target, camera: Camera, rows: tuple[int, int] | None = None) ->
         hits = Hits()
         for name, kind in _KINDS.items():
             setattr(hits, name, wp.zeros(shape, dtype=kind, device=target.device))
-        wp.launch(
-            primary, shape, inputs=[eye(camera), target.shape, first, hits], device=target.device
-        )
+        for even in (True, False):
+            inputs = [eye(camera), target.shape, first, even, hits]
+            wp.launch(primary, shape, inputs=inputs, device=target.device)
         read = {name: getattr(hits, name).numpy() for name in _KINDS}
     return View(first, last, **read, on_device=hits)

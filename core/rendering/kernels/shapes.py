@@ -28,6 +28,7 @@ class Shape:
     """A surface on the device."""
 
     mesh: wp.uint64
+    points: wp.array[wp.vec3]
     triangles: wp.array[wp.vec3i]
     normals: wp.array[wp.vec3]
     corner_uv: wp.array2d[wp.vec2]

@@ -90,12 +90,6 @@ def skin_at(skin: Skin, position: wp.vec3, pixel: float) -> Patch:
         near = look_up(skin.spots, place / 0.0377 + wp.vec3(0.13, 0.57, 0.91))
         melanin += skin.fine * seen * near[2]
         blood += 1.6 * skin.fine * seen * near[3]
-    seen = shown(0.003, pixel)
-    if seen > 0.0:
-        coarse = furrows(skin, place, 0.026, 0.55, 0.00007 * skin.depth)
-        strength = seen * wp.clamp(0.55 + 0.5 * middle[2], 0.0, 1.0)
-        melanin += 0.05 * skin.depth * strength * (-coarse[0])
-        slope += wp.vec3(coarse[1], coarse[2], coarse[3]) * strength
     seen = shown(0.0009, pixel)
     if seen > 0.0:
         bent = place + wp.vec3(middle[0], middle[1], middle[3]) * 0.0006
@@ -127,9 +121,8 @@ def skin_at(skin: Skin, position: wp.vec3, pixel: float) -> Patch:
     made = Patch()
     made.albedo = colour_at(skin.table, row, column)
     if skin.veins > 0.0:
-        deep = look_up(skin.tone, place / 0.19 + wp.vec3(0.5, 0.2, 0.8))
-        line = deep[0] / 0.07
-        vein = skin.veins * wp.exp(-line * line) * wp.clamp(deep[1], 0.0, 1.0)
+        line = wide[2] / 0.12
+        vein = skin.veins * wp.exp(-line * line) * wp.clamp(middle[1], 0.0, 1.0)
         made.albedo = wp.cw_mul(made.albedo, wp.vec3(1.0 - 0.10 * vein, 1.0 - 0.03 * vein, 1.0))
     made.slope = slope * skin.flat
     return made
