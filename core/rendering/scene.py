@@ -103,10 +103,15 @@ def draw_scene(
     places: Counter[str] = Counter()
     across = lesions[0].across if lesions else None
     while views.total() < wanted.tries:
-        taken = take(
-            sites, wanted.mode, wanted.size, rng, across=across, min_skin=wanted.min_skin,
-            tries=wanted.tries, refused=views,
-        )  # fmt: skip
+        try:
+            taken = take(
+                sites, wanted.mode, wanted.size, rng, across=across, min_skin=wanted.min_skin,
+                tries=wanted.tries, refused=views,
+            )  # fmt: skip
+        except NoAcceptableView:
+            if not views["no_place"] and not views["little_lesion"]:
+                raise
+            break
         decals = _placed(sites.target, taken.camera, lesions, places, rng)
         if decals is None:
             views["no_place"] += 1

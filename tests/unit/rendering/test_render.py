@@ -155,6 +155,20 @@ def test_a_lesion_larger_than_the_body_part_has_no_acceptable_view(sites: Sites)
     assert refused.value.extra["refused"]
 
 
+def test_places_are_told_also_when_the_last_view_was_refused_for_itself(sites: Sites) -> None:
+    hands = Sites(sites.target, {"left_hand": 1.0})
+    wanted = Wanted(MODES["clinical"], SIZE, min_skin=0.01, tries=3)
+    told = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        with pytest.raises(NoAcceptableView) as refused:
+            draw_scene(hands, draw_skin(20, rng), [disc(0.25)], wanted, rng)
+        if refused.value.extra["refused"].get("no_place"):
+            told += 1
+            assert sum(refused.value.extra["refused_places"].values()) > 0
+    assert told
+
+
 def test_too_little_lesion_is_refused(sites: Sites) -> None:
     rng = np.random.default_rng(1)
     mode = replace(MODES["clinical"], fill=None, distance=(1.0, 1.2))
