@@ -31,7 +31,8 @@ class Ward:
         self.api = world.client(self.secret)
         self.ids = everything(world, "default", self.secret)
         self.key_id = self.ids["key"]
-        real = [world.record(n, group_ids=(f"p{n}",)) for n in range(40)]
+        mask = {"annotations": {"mask": world.store.add(png(99))}}  # for outlines
+        real = [world.record(n, group_ids=(f"p{n}",), provenance=mask) for n in range(40)]
         self.real = world.version(real).id
         made = [world.record(50 + n, source="synthetic", group_ids=("p0",)) for n in range(9)]
         self.made = world.version(made, kind="synthetic", parents=(self.real,)).id
@@ -69,6 +70,9 @@ class Ward:
     def jobs_create_synthesize(self) -> dict[str, Any]:
         body = {"dataset_version_id": self.real, "generator": "augment", "sources": "all"}
         return {"json": body | {"counts": {"melanoma": 1}}}
+
+    def jobs_create_train_segmentation(self) -> dict[str, Any]:
+        return {"json": {"dataset_version_id": self.real}}
 
     def datasets_create(self) -> dict[str, Any]:
         return {"files": {"file": ("a.zip", png())}, "data": {"name": "clinic"}}
