@@ -178,6 +178,21 @@ class Surveying(Protocol):
         """Say in a line a class what was found, and what is left out why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """What a generator may need of the machine that it works on."""
+
+    weights_dir: Path
+
+
+@runtime_checkable
+class Situated(Protocol):
+    """A generator that uses what only some machines have."""
+
+    def at(self, place: Workplace) -> Generator:
+        """Return the same generator for a machine."""
+
+
 @runtime_checkable
 class Costing(Protocol):
     """A generator whose images differ in what they take."""
@@ -218,6 +233,12 @@ class GeneratorSpec:
     needs: tuple[str, ...] = ()
     """Modules that it cannot do without, of ``extra``."""
     extra: str = "worker"
+
+    def at(self, place: Workplace) -> GeneratorSpec:
+        """Return the generator for a machine."""
+        if isinstance(self.instance, Situated):
+            return replace(self, instance=self.instance.at(place))
+        return self
 
     def image_seconds(self, params: GeneratorParams, resolution: int | None) -> float:
         """Return the processor seconds that an image takes."""

@@ -28,6 +28,7 @@ from core.synthesis.contract import (
     Order,
     Pixels,
     Source,
+    Workplace,
 )
 from core.synthesis.parameters import POINTER
 from core.synthesis.recent import Recent
@@ -185,13 +186,16 @@ def replay(
     provenance: Mapping[str, Any],
     load: LoadPixels,
     find: Callable[[str], Path] | None = None,
+    place: Workplace | None = None,
 ) -> Finished:
     """Make an image again from its provenance: the same bytes.
 
-    ``load`` gets sources by ``sha256``, ``find`` the files of assets. InvalidInput
-    ``replay_version`` when the generator has changed since.
+    ``load`` gets sources by ``sha256``, ``find`` the files of assets; ``place`` is the machine.
+    InvalidInput ``replay_version`` when the generator has changed since.
     """
     spec = GENERATORS.get(provenance["generator"])
+    if place is not None:
+        spec = spec.at(place)
     if spec.version != provenance["version"]:
         raise InvalidInput(
             f"The image was made by version {provenance['version']} of {spec.name!r}; this is "

@@ -197,7 +197,7 @@ class Campaign:
 
     def __init__(self, ctx: JobContext, params: SynthesizeParams) -> None:
         from core.synthesis.availability import require_installed
-        from core.synthesis.contract import GENERATORS, Surveying
+        from core.synthesis.contract import GENERATORS, Surveying, Workplace
         from core.synthesis.parameters import generator_params
         from core.synthesis.production import (
             require_images,
@@ -213,7 +213,8 @@ class Campaign:
         self._ctx = ctx
         self._asked = params
         self.real: dict[str, ImageRecord] = {r.image_id: r for r in records}
-        self.spec: GeneratorSpec = GENERATORS.get(params.generator, pointer="/generator")
+        spec = GENERATORS.get(params.generator, pointer="/generator")
+        self.spec: GeneratorSpec = spec.at(Workplace(ctx.weights_dir))
         require_installed(self.spec)
         self.params: GeneratorParams = generator_params(self.spec, params.generator_params, classes)
         self._assets = assets_of(self.params, ctx.inputs, ctx.blob)

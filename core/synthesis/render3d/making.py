@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,16 @@ _SKIN, _SCENE = 1, 2
 
 
 def make_view(
-    params: Render3dParams, order: Order, sites: Sites, lesions: Sequence[Lesion]
+    params: Render3dParams,
+    order: Order,
+    sites: Sites,
+    lesions: Sequence[Lesion],
+    weights_dir: Path | None = None,
 ) -> Made:
-    """Render one order; ``lesions`` are those of its settings. NoAcceptableView, OutOfMemory."""
+    """Render one order; ``lesions`` are those of its settings, ``weights_dir`` is for deep_blend.
+
+    NoAcceptableView, OutOfMemory, WeightsMissing.
+    """
     settings = order.settings
     textured = sites.target.surface.texture is not None
     if textured and params.sweep:
@@ -45,7 +53,7 @@ def make_view(
         sites,
         skin,
         lesions,
-        _wanted(params, _size(params, order)),
+        _wanted(params, _size(params, order), weights_dir),
         np.random.default_rng([seed, _SCENE]),
         _pictures(order.assets),
     )
@@ -69,7 +77,7 @@ def mode_of(params: Render3dParams) -> Mode:
     return mode if params.around is None else replace(mode, around=params.around)
 
 
-def _wanted(params: Render3dParams, size: tuple[int, int]) -> Wanted:
+def _wanted(params: Render3dParams, size: tuple[int, int], weights_dir: Path | None) -> Wanted:
     return Wanted(
         mode=mode_of(params),
         size=size,
@@ -78,6 +86,8 @@ def _wanted(params: Render3dParams, size: tuple[int, int]) -> Wanted:
         min_lesion=params.min_lesion,
         tries=params.tries,
         hair=params.hair,
+        blend=params.blend,
+        weights_dir=weights_dir,
     )
 
 

@@ -168,8 +168,11 @@ class Render3dParams(DonorParams):
         "source", description="Shape of an image: that of its main donor's photograph, or a square."
     )
     hair: bool = Field(True, description="Body hair.")
-    blend: Literal["density"] = Field(
-        "density", description="How a lesion is laid on: by what it absorbs beyond its own skin."
+    blend: Literal["density", "poisson", "paste", "deep_blend"] = Field(
+        "density",
+        description="How a lesion is laid on: by what it absorbs beyond its own skin, by its "
+        "gradients (Poisson, in log light), as it is, or by the layers of a network (slow; its "
+        "weights must be on the worker).",
     )
     bodies: Literal["anny"] | Ids = Field(
         "anny", description="The parametric body, a new one for each few views, or uploaded ones."

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, WeightsMissing
 from core.ingest.images import decode
 from core.rendering.annotations import NAMES
-from core.synthesis.contract import GENERATORS, Order, Source, Surveying
+from core.synthesis.contract import GENERATORS, Order, Source, Surveying, Workplace
 from core.synthesis.generators.render3d import Render3d
 from core.synthesis.production import Finished, finish, produce, replay
 from core.synthesis.render3d import bodies
@@ -101,6 +102,22 @@ def test_the_files_asked_for_are_kept_and_the_mask_always() -> None:
     made = make(orders(chosen, 1)[0], chosen)
     assert set(made.annotations) == {"mask", "depth"}
     assert set(make(orders(params(), 1)[0], params()).annotations) == set(NAMES)
+
+
+def test_blends_change_the_picture_and_no_label() -> None:
+    made = {}
+    for blend in ("density", "poisson", "paste"):
+        chosen = params(blend=blend, preset="dermoscopy", aspect="square")
+        made[blend] = make(orders(chosen, 1)[0], chosen)
+    assert len({one.data for one in made.values()}) == 3
+    assert len({one.annotations["instances"] for one in made.values()}) == 1
+
+
+def test_the_deep_blend_says_which_weights_it_lacks(tmp_path: Path) -> None:
+    chosen = params(blend="deep_blend")
+    order = orders(chosen, 1)[0]
+    with pytest.raises(WeightsMissing):
+        finish(SPEC.at(Workplace(tmp_path)), chosen, order, load, 64)
 
 
 def test_lesions_go_where_the_class_has_them() -> None:

@@ -255,5 +255,6 @@ def test_the_estimate_grows_with_pixels_and_rays() -> None:
     small = SPEC.image_seconds(params(rays=1), 256)
     assert small < SPEC.image_seconds(params(rays=1), None) < SPEC.image_seconds(params(), 512)
     assert SPEC.image_seconds(params(), 512) < SPEC.image_seconds(params(rays=16), 512)
+    assert SPEC.image_seconds(params(blend="deep_blend"), 256) > 60
     few = SPEC.image_seconds(params(views_per_body=1), 512)
     assert few > SPEC.image_seconds(params(), 512)
