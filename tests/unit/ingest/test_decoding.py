@@ -120,7 +120,12 @@ def children() -> set[int]:
 
 
 _BEFORE: set[int] = set()
-_BEFORE = children()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _those_before() -> None:
+    """Leave out what the tests of other modules have started in this process."""
+    _BEFORE.update(children())
 
 
 @pytest.mark.parametrize("processes", [1, 3])
