@@ -13,6 +13,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
+from core.annotations import MASK, annotation_blobs
 from core.errors import InvalidInput
 from core.ids import new_id
 from core.ingest.images import pixel_sha256
@@ -72,7 +73,7 @@ def usable_sources(
             height=record.height,
             modality=record.modality,
             media_type=record.media_type,
-            mask_sha256=(record.provenance.get("annotations") or {}).get("mask"),
+            mask_sha256=annotation_blobs(record.provenance).get(MASK),
             localization=record.metadata.get("localization"),
         )
         for record in records
